@@ -1,0 +1,1 @@
+"""Every Byte: the GPU memory of large language models as exact ledgers."""

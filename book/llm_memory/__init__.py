@@ -1,1 +1,25 @@
-"""Every Byte: the GPU memory of large language models as exact ledgers."""
+"""Every Byte: the GPU memory of large language models as exact ledgers.
+
+>>> import llm_memory as lm
+>>> model = lm.load_model("LLaMA-13B")
+>>> lm.weights(model).bytes, lm.kv_cache(model).evaluate(b=1, t=2048)
+(26031728640, 1677721600)
+"""
+
+from .errors import ConfigError
+from .kv_cache import kv_cache
+from .ledger import Ledger, Tensor
+from .model import Model, load_model, symbolic
+from .weights import active_weights, weights
+
+__all__ = [
+    "ConfigError",
+    "Ledger",
+    "Model",
+    "Tensor",
+    "active_weights",
+    "kv_cache",
+    "load_model",
+    "symbolic",
+    "weights",
+]

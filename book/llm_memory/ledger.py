@@ -28,7 +28,9 @@ class Tensor:
         part: the share of the whole it is shown under ("attention", "MLP" …).
         checkpoint: its names in the published file, where they differ.
 
-    >>> Tensor.of("weight", (3, 4), "bf16", count=2).bytes
+    Sizes may be given as plain ints, the data type by its name.
+
+    >>> Tensor("weight", (3, 4), "bf16", count=2).bytes
     48
     """
 
@@ -39,11 +41,18 @@ class Tensor:
     part: str = ""
     checkpoint: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        exact = {
+            "shape": tuple(sympify(size) for size in self.shape),
+            "dtype": dtype(self.dtype),
+            "count": sympify(self.count),
+        }
+        for name, value in exact.items():
+            object.__setattr__(self, name, value)
+
     @classmethod
-    def of(cls, name, shape, kind, count=1, part="", checkpoint=()) -> "Tensor":
-        """Make a row from plain values: ints or symbols, a dtype by its name."""
-        sizes = tuple(sympify(size) for size in shape)
-        return cls(name, sizes, dtype(kind), sympify(count), part, tuple(checkpoint))
+    def of(cls, *args, **kwargs):
+        return cls(*args, **kwargs)
 
     @property
     def elements(self) -> Expr:
@@ -69,7 +78,7 @@ class Ledger:
         symbols: sizes that `evaluate` needs beyond those that occur in the rows.
 
     >>> from llm_memory.symbols import b, h, s
-    >>> ledger = Ledger([Tensor.of("hidden states", (b, s, h), "bf16")])
+    >>> ledger = Ledger([Tensor("hidden states", (b, s, h), "bf16")])
     >>> ledger.bytes
     2*b*h*s
     >>> ledger.evaluate(b=1, s=2048, h=4096)
@@ -105,7 +114,7 @@ class Ledger:
     def select(self, **attributes) -> "Ledger":
         """Return the rows whose attributes have the given values.
 
-        >>> Ledger([Tensor.of("w", (2,), "bf16", part="MLP")]).select(part="MLP").bytes
+        >>> Ledger([Tensor("w", (2,), "bf16", part="MLP")]).select(part="MLP").bytes
         4
         """
         chosen = [
@@ -119,7 +128,7 @@ class Ledger:
         """Return the ledger with some sizes replaced, in every shape.
 
         >>> from llm_memory.symbols import a, b, d, k, t
-        >>> keys = Ledger([Tensor.of("keys", (b, k, t, d), "bf16")])
+        >>> keys = Ledger([Tensor("keys", (b, k, t, d), "bf16")])
         >>> keys.substitute({k: a}).bytes
         2*a*b*d*t
         """

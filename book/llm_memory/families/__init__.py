@@ -1,0 +1,29 @@
+"""One file per layer family: its forward, once, on a tape."""
+
+from ..errors import choose
+from ..tape import Tape
+from . import gpt2, llama, mla, opt
+
+FORWARDS = {
+    "gpt2": gpt2.forward,
+    "opt": opt.forward,
+    "llama": llama.forward,
+    "mla": mla.forward,
+}
+
+
+def forward(model, mtp: bool = False) -> Tape:
+    """Return the tape of a model's forward.
+
+    Args:
+        model: a `Model`, its sizes integers or symbols.
+        mtp: append the multi-token-prediction layers that the checkpoint holds.
+
+    Raises:
+        ConfigError: the family has no tape, or the model has no such layers.
+    """
+    tape = Tape()
+    choose("family", model.family, FORWARDS)(tape, model)
+    if mtp:
+        mla.multi_token_prediction(tape, model)
+    return tape

@@ -1,0 +1,51 @@
+"""GPT-2: LayerNorm, learned positions, one fused projection, biases everywhere.
+
+Source: {cite}`gpt2` and transformers' modeling_gpt2.py, whose Conv1D stores (in, out).
+"""
+
+from ..tape import Activation, Cached, Tape
+from .llama import head
+
+
+def forward(tape: Tape, model) -> None:
+    """Token and position embedding, layers, final norm, head."""
+    x = tape.embedding("transformer.wte", model.V, model.h)
+    embedding = tape.parameters[0]
+    positions = tape.embedding("transformer.wpe", model.C, model.h, "table", split=None)
+    x = tape.pointwise("add", x, positions)
+    for layers in model.layers:
+        with tape.scope("transformer.h.{i}.", layers.count):
+            x = layer(tape, model, x)
+    x = tape.norm(x, "transformer.ln_f", "layer_norm")
+    head(tape, model, x, embedding)
+
+
+def layer(tape: Tape, model, x: Activation) -> Activation:
+    """Attention and MLP, each a residual branch with a norm before it."""
+    y = tape.norm(x, "ln_1", "layer_norm")
+    with tape.scope("attn.", part="attention"):
+        y = attention(tape, model, y)
+    x = tape.pointwise("add", x, y)
+    y = tape.norm(x, "ln_2", "layer_norm")
+    with tape.scope("mlp.", part="MLP"):
+        y = _linear(tape, y, "c_fc", model.f, "output")
+        y = tape.pointwise("activation", y)
+        y = _linear(tape, y, "c_proj", model.h, "input")
+    return tape.pointwise("add", x, y)
+
+
+def attention(tape: Tape, model, x: Activation) -> Activation:
+    """Multi-head attention: every query head has its own keys and values."""
+    a, d = model.a, model.d
+    _linear(tape, x, "c_attn", 3 * model.h, "output", (a, a, a))  # (b, s, 3·h)
+    q, key, value = (Activation(name, x.shape) for name in ("q", "k", "v"))
+    keys = tape.cache(key, Cached("keys", "keys", a, d))
+    values = tape.cache(value, Cached("values", "values", a, d))
+    y = tape.attention(q, keys, values)
+    return _linear(tape, y, "c_proj", model.h, "input", (a,))
+
+
+def _linear(tape, x: Activation, name: str, width, split, heads=()) -> Activation:
+    return tape.linear(
+        x, name, width, bias=True, split=split, heads=heads, transposed=True
+    )

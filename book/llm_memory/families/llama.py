@@ -1,0 +1,95 @@
+"""LLaMA and its relatives: Mistral, Qwen2, Qwen3, Phi-3, Gemma 2; the frame of MoE.
+
+Sizes: b batch, s tokens, h hidden, a query heads, k KV heads, d head width, f MLP width.
+Sources: the modeling files of transformers that `data/fields.json` names per family.
+"""
+
+from ..tape import Activation, Cached, Tape
+from . import moe
+
+
+def forward(tape: Tape, model, attend=None) -> None:
+    """Embedding, layers, final norm, head; `attend` replaces the attention."""
+    x = tape.embedding("model.embed_tokens", model.V, model.h)  # (b, s, h)
+    embedding = tape.parameters[0]
+    for layers in model.layers:
+        with tape.scope("model.layers.{i}.", layers.count):
+            x = layer(tape, model, layers, x, attend or attention)
+    x = tape.norm(x, "model.norm")
+    head(tape, model, x, embedding)
+
+
+def layer(tape: Tape, model, layers, x: Activation, attend) -> Activation:
+    """Two residual branches, each normed before (Gemma 2: and after)."""
+    after_attention = "post_attention_layernorm"
+    before_mlp = "pre_feedforward_layernorm" if model.four_norms else after_attention
+    y = tape.norm(x, "input_layernorm")
+    with tape.scope("self_attn.", part="attention"):
+        y = attend(tape, model, layers, y)
+    if model.four_norms:
+        y = tape.norm(y, after_attention)
+    x = tape.pointwise("add", x, y)
+    y = tape.norm(x, before_mlp)
+    with tape.scope("mlp.", part="MLP"):
+        y = moe.mlp(tape, model, y) if layers.sparse else mlp(tape, model, y, model.f)
+    if model.four_norms:
+        y = tape.norm(y, "post_feedforward_layernorm")
+    return tape.pointwise("add", x, y)
+
+
+def attention(tape: Tape, model, layers, x: Activation) -> Activation:
+    """Grouped-query attention; k = a is multi-head, k = 1 is multi-query."""
+    a, k, d = model.a, model.k, model.d
+    if model.fused:
+        packed = tape.linear(
+            x, "qkv_proj", (a + 2 * k) * d, split="output", heads=(a, k, k)
+        )
+        q, key, value = (
+            Activation(name, (*packed.shape[:-1], heads * d))
+            for name, heads in (("q", a), ("k", k), ("v", k))
+        )
+    else:
+        bias = model.bias
+        q = tape.linear(x, "q_proj", a * d, bias=bias, split="output", heads=(a,))
+        if model.qk_norm:
+            q = _norm_heads(tape, q, "q_norm", a, d)
+        key = tape.linear(x, "k_proj", k * d, bias=bias, split="output", heads=(k,))
+        if model.qk_norm:
+            key = _norm_heads(tape, key, "k_norm", k, d)
+        value = tape.linear(x, "v_proj", k * d, bias=bias, split="output", heads=(k,))
+    q, key = tape.pointwise("rotary", q), tape.pointwise("rotary", key)
+    keys = tape.cache(key, Cached("keys", "keys", k, d, layers.window))
+    values = tape.cache(value, Cached("values", "values", k, d, layers.window))
+    values = Activation(values.name, q.shape)  # each KV head serves a/k query heads
+    y = tape.attention(q, keys, values)  # (b, s, a·d)
+    return tape.linear(
+        y, "o_proj", model.h, bias=model.output_bias, split="input", heads=(a,)
+    )
+
+
+def mlp(tape: Tape, model, x: Activation, width) -> Activation:
+    """down(act(gate(x)) × up(x)), the gated MLP."""
+    bias = model.mlp_bias
+    if model.fused:
+        packed = tape.linear(x, "gate_up_proj", 2 * width, split="output")
+        gate, up = (
+            Activation(name, (*packed.shape[:-1], width)) for name in ("gate", "up")
+        )
+    else:
+        gate = tape.linear(x, "gate_proj", width, bias=bias, split="output")
+        up = tape.linear(x, "up_proj", width, bias=bias, split="output")
+    y = tape.pointwise("multiply", tape.pointwise("activation", gate), up)
+    return tape.linear(y, "down_proj", model.h, bias=bias, split="input")
+
+
+def head(tape: Tape, model, x: Activation, embedding) -> None:
+    """Logits (b, s, V); a tied head multiplies by the embedding again."""
+    tape.linear(
+        x, "lm_head", model.V, role="head", split="output",
+        shared=embedding if model.tied else None,
+    )  # fmt: skip
+
+
+def _norm_heads(tape: Tape, x: Activation, name: str, heads, d) -> Activation:
+    per_head = Activation(x.name, (*x.shape[:-1], heads, d))
+    return Activation(x.name, (*tape.norm(per_head, name).shape[:-2], heads * d))

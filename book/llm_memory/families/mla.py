@@ -1,0 +1,71 @@
+"""DeepSeek's multi-head latent attention (MLA), with MoE layers and MTP.
+
+Keys and values of all heads are made from one latent of width c_kv and one rotated
+key of width d_r. The two are all that needs to be cached.
+Source: {cite}`deepseek_v2` and transformers' modeling_deepseek_v3.py.
+"""
+
+from ..errors import ConfigError
+from ..tape import Activation, Cached, Tape
+from . import llama
+
+
+def forward(tape: Tape, model) -> None:
+    """LLaMA's frame around latent attention."""
+    llama.forward(tape, model, attention)
+
+
+def attention(tape: Tape, model, layers, x: Activation) -> Activation:
+    """Queries through their own latent if there is one; keys and values through c_kv."""
+    a, c_kv, d_n, d_r, d_v = (model.a, model.c_kv, model.d_n, model.d_r, model.d_v)
+    bias, queries = model.bias, a * (d_n + d_r)
+    if model.c_q is None:
+        q = tape.linear(x, "q_proj", queries, split="output", heads=(a,))
+    else:
+        latent = tape.linear(x, "q_a_proj", model.c_q, bias=bias)
+        latent = tape.norm(latent, "q_a_layernorm")
+        q = tape.linear(latent, "q_b_proj", queries, split="output", heads=(a,))
+    packed = tape.linear(x, "kv_a_proj_with_mqa", c_kv + d_r, bias=bias)
+    tokens = packed.shape[:-1]
+    latent = tape.norm(Activation("latent", (*tokens, c_kv)), "kv_a_layernorm")
+    q = tape.pointwise("rotary", q)
+    rotated = tape.pointwise("rotary", Activation("rotary key", (*tokens, d_r)))
+    latent = tape.cache(
+        latent, Cached("latent", "keys", 1, c_kv, layout="latent", split=False)
+    )
+    rotated = tape.cache(
+        rotated, Cached("rotary key", "values", 1, d_r, layout="latent", split=False)
+    )
+    expanded = tape.linear(
+        latent, "kv_b_proj", a * (d_n + d_v), split="output", heads=(a,)
+    )
+    keys = Activation("keys", (*expanded.shape[:-1], queries))
+    keys = tape.cache(keys, Cached("keys", "keys", a, d_n + d_r, layout="expanded"))
+    values = Activation("values", (*expanded.shape[:-1], a * d_v))
+    values = tape.cache(values, Cached("values", "values", a, d_v, layout="expanded"))
+    y = tape.attention(q, keys, values)  # (b, s, a·d_v)
+    return tape.linear(y, "o_proj", model.h, bias=bias, split="input", heads=(a,))
+
+
+def multi_token_prediction(tape: Tape, model) -> None:
+    """The layers after the last one that predict further tokens.
+
+    transformers builds none of them; the published checkpoint holds each with its
+    own copy of the embedding and the head.
+
+    Raises:
+        ConfigError: the model has no such layers.
+    """
+    if not model.mtp:
+        rule = "there are no multi-token-prediction layers to add"
+        raise ConfigError("mtp", True, f"{model.name}: {rule}")
+    sparse = next(layers for layers in model.layers if layers.sparse)
+    with tape.scope("model.layers.{L+i}.", model.mtp, whole="MTP"):
+        x = tape.embedding("embed_tokens", model.V, model.h)
+        pair = [tape.norm(x, "enorm"), tape.norm(x, "hnorm")]
+        joined = Activation("pair", (*x.shape[:-1], 2 * model.h))
+        tape.pointwise("join", *pair)
+        x = tape.linear(joined, "eh_proj", model.h, role="projection")
+        x = llama.layer(tape, model, sparse, x, attention)
+        x = tape.norm(x, "shared_head.norm")
+        tape.linear(x, "shared_head.head", model.V, role="head")

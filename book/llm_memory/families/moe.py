@@ -1,0 +1,27 @@
+"""Mixture of experts: a router picks E_k of E gated MLPs for each token."""
+
+from ..tape import Activation, Tape
+from . import llama
+
+# The checkpoint stores each expert j by itself; transformers stacks them.
+EXPERT = tuple(f"experts.{{j}}.{name}_proj" for name in ("gate", "up", "down"))
+MIXTRAL_EXPERT = tuple(
+    f"block_sparse_moe.experts.{{j}}.{w}" for w in ("w1", "w3", "w2")
+)
+
+
+def mlp(tape: Tape, model, x: Activation) -> Activation:
+    """Router, routed experts, and the shared experts that every token uses."""
+    mixtral = model.model_type == "mixtral"
+    with tape.scope(part="router"):
+        routes = tape.linear(x, "gate", model.E, role="router")  # (b, s, E)
+        if model.correction_bias:
+            routes = tape.add_buffer(routes, "gate.e_score_correction_bias")
+    y = tape.experts(
+        x, routes, model.m, model.E_k, MIXTRAL_EXPERT if mixtral else EXPERT
+    )
+    if model.E_s is None:
+        return y
+    with tape.scope("shared_experts.", part="shared experts"):
+        shared = llama.mlp(tape, model, x, model.m * model.E_s)
+    return tape.pointwise("add", y, shared)

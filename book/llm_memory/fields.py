@@ -1,0 +1,203 @@
+"""A config's fields, read by the table in data/fields.json and checked.
+
+The table says for each `model_type` which fields there are, their other names, their
+defaults in the pinned transformers and the rules between them. Pydantic models are
+made from it; nothing about a field is written in Python.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from .errors import ConfigError, choose
+from .expression import evaluate_tree
+
+DATA = Path(__file__).parent / "data"
+LARGEST_SIZE = 2**63 - 1  # PyTorch holds a size in a signed 64-bit integer
+ATTENTION_TYPES = ("full_attention", "sliding_attention")
+
+
+@cache
+def table() -> dict:
+    """Return data/fields.json."""
+    return json.loads((DATA / "fields.json").read_text(encoding="utf-8"))
+
+
+@cache
+def family(model_type: str) -> Mapping:
+    """Return one family's entry, its groups of fields joined into `fields`.
+
+    Raises:
+        ConfigError: no such `model_type`; the message lists those that there are.
+
+    >>> family("qwen3")["fields"]["head_dim"]["default"]
+    128
+    """
+    entry = choose("model_type", model_type, table()["families"])
+    fields: dict = {}
+    for group in entry["groups"]:
+        fields |= table()["groups"][group]
+    return MappingProxyType({**entry, "fields": fields | entry.get("fields", {})})
+
+
+def read(config: Mapping) -> tuple[dict, dict]:
+    """Return the value of every field of a config, and those that were filled in.
+
+    Args:
+        config: the content of a Hugging Face config.json.
+
+    Returns:
+        `(values, assumed)`: field name → value, all fields of the family; and the
+        part of it that the config left out, as transformers fills it in.
+
+    Raises:
+        ConfigError: naming field, value and rule.
+
+    >>> values, assumed = read({"model_type": "gpt2", "vocab_size": 9, "n_embd": 8,
+    ...                         "n_layer": 1, "n_head": 2, "n_positions": 4})
+    >>> values["n_inner"], assumed["n_inner"]
+    (32, 32)
+    """
+    if not isinstance(config, Mapping):
+        raise ConfigError("config", config, "must be a JSON object")
+    entry = family(config.get("model_type"))
+    given = _without_aliases(config, entry)
+    _refuse_unknown(given, entry)
+    values, assumed = {}, {}
+    for name, field in entry["fields"].items():
+        if name in given:
+            values[name] = given[name]
+        elif "default" in field:
+            values[name] = assumed[name] = field["default"]
+        else:
+            raise ConfigError(name, None, "is missing, and a size has no default")
+    _check_kinds(config["model_type"], entry, values)
+    for name, field in entry["fields"].items():
+        if values[name] is None and "if_null" in field:
+            values[name] = implied(name, field["if_null"], values)
+            if name in assumed:
+                assumed[name] = values[name]
+    _check_rules(entry, values)
+    return values, {name: each for name, each in assumed.items() if each is not None}
+
+
+def implied(name: str, tree, values: Mapping) -> int:
+    """Return the size that other fields imply, if it is a whole number.
+
+    >>> implied("head_dim", ["/", "hidden_size", "heads"], {"hidden_size": 8, "heads": 2})
+    4
+    """
+    value = evaluate_tree(tree, {k: v for k, v in values.items() if v is not None})
+    if not isinstance(value, int):
+        raise ConfigError(
+            name, None, f"is implied by {tree}, which is not whole: {value}"
+        )
+    return value
+
+
+def _without_aliases(config: Mapping, entry: Mapping) -> dict:
+    given = dict(config)
+    for name, field in entry["fields"].items():
+        for alias in field.get("aliases", ()):
+            if alias not in given:
+                continue
+            value = given.pop(alias)
+            if given.setdefault(name, value) != value:
+                raise ConfigError(alias, value, f"contradicts {name} = {given[name]!r}")
+    return given
+
+
+def _refuse_unknown(given: Mapping, entry: Mapping) -> None:
+    unknown = table()["unknown"]
+    known = {*entry["fields"], *entry.get("ignored", ()), *unknown["ignored"]}
+    for name, value in given.items():
+        words = set(str(name).lower().split("_"))
+        suspicious = words & set(unknown["can change memory"])
+        harmless = words & set(unknown["harmless words"])
+        off = any(
+            value == each and type(value) is type(each) for each in unknown["off"]
+        )
+        if name not in known and suspicious and not harmless and not off:
+            rule = f"is not a field of {given['model_type']} and could change memory"
+            raise ConfigError(str(name), value, rule)
+    for name in given.get("architectures") or ():
+        if not str(name).endswith(("ForCausalLM", "LMHeadModel")):
+            raise ConfigError("architectures", name, "must be a causal language model")
+
+
+def _check_kinds(model_type: str, entry: Mapping, values: Mapping) -> None:
+    from pydantic import ValidationError
+
+    try:
+        _schema(model_type)(**{_python_name(name): v for name, v in values.items()})
+    except ValidationError as error:
+        wrong = error.errors()[0]["loc"][0]
+        name = next(each for each in values if _python_name(each) == wrong)
+        rule = _rule(entry["fields"][name])
+        raise ConfigError(name, values[name], rule) from None
+
+
+@cache
+def _schema(model_type: str):
+    """Make the Pydantic model of a family from the table."""
+    from pydantic import create_model
+
+    fields = family(model_type)["fields"]
+    return create_model(
+        model_type,
+        **{_python_name(name): _type(field) for name, field in fields.items()},
+    )
+
+
+def _python_name(name: str) -> str:
+    return f"field_{name}"  # Pydantic takes no name that starts with an underscore
+
+
+def _type(field: Mapping):
+    from typing import Annotated, Literal
+
+    from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+    low = field.get("minimum", 1)
+    size = Annotated[StrictInt, Field(ge=low, le=LARGEST_SIZE)]
+    index = Annotated[StrictInt, Field(ge=0)]
+    kinds = {
+        "size": size,
+        "flag": StrictBool,
+        "number": Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)],
+        "text": StrictStr,
+        "object": dict,
+        "layers": list[Literal[ATTENTION_TYPES]],
+        "indices": list[index],
+    }
+    kind = kinds[field["kind"]]
+    return (kind | None, ...) if _nullable(field) else (kind, ...)
+
+
+def _nullable(field: Mapping) -> bool:
+    may_be_absent = "default" in field and field["default"] is None
+    return field.get("nullable", False) or may_be_absent or "if_null" in field
+
+
+def _rule(field: Mapping) -> str:
+    low = field.get("minimum", 1)
+    rules = {
+        "size": f"must be an integer from {low} to 2^63 - 1",
+        "flag": "must be true or false",
+        "number": "must be a number from 0 to 1",
+        "text": "must be a string",
+        "object": "must be an object",
+        "layers": f"must be a list of {' and '.join(map(repr, ATTENTION_TYPES))}",
+        "indices": "must be a list of integers >= 0",
+    }
+    return rules[field["kind"]] + (", or null" if _nullable(field) else "")
+
+
+def _check_rules(entry: Mapping, values: Mapping) -> None:
+    numbers = {name: v for name, v in values.items() if isinstance(v, int)}
+    for each in entry["rules"]:
+        rule = table()["rules"][each] if isinstance(each, str) else each
+        if not evaluate_tree(rule["rule"], numbers):
+            raise ConfigError(rule["field"], values[rule["field"]], rule["says"])

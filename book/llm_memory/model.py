@@ -1,0 +1,296 @@
+"""A model: sizes, structure and groups of layers, from a config or symbolic."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+from sympy import Expr, S, ceiling, sympify
+
+from . import fields
+from .errors import ConfigError, choose
+from .expression import evaluate_tree
+from .symbols import TABLE, symbol
+
+MODELS = fields.DATA / "models"
+
+FLAGS = {
+    "tied": "the head is the embedding",
+    "bias": "the attention projections of the input have a bias",
+    "output_bias": "the attention's output projection has a bias",
+    "mlp_bias": "the MLP's projections have a bias",
+    "qk_norm": "queries and keys are normed, head by head",
+    "four_norms": "each branch is normed after it, too",
+    "fused": "one matrix holds q, k and v, one holds gate and up",
+    "correction_bias": "the router adds a bias that is a buffer",
+    "norm_affine": "the norms have parameters",
+    "norm_first": "the norm stands before each branch",
+    "final_norm": "there is a norm before the head",
+    "projected": "the embedding is narrower than the layers",
+}
+
+
+@dataclass(frozen=True)
+class Layers:
+    """`count` layers alike: their window (None: all tokens), whether they are MoE."""
+
+    count: Expr
+    window: Expr | None = None
+    sparse: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """What memory depends on. Sizes are attributes: `model.h`, `model.L` …
+
+    Attributes:
+        name: the bundled name, the file's stem, or the model_type.
+        model_type: as in the config.
+        family: whose forward in `families/` is its tape.
+        sizes: size name → integer, or symbol where the model is symbolic. A size that
+            the model does not have is absent from it, and None as an attribute.
+        flags: structure, each a bool (see `FLAGS`), also attributes.
+        layers: groups of layers that are alike.
+        assumed: fields that the config left out, as transformers fills them in.
+        mtp: multi-token-prediction layers in the checkpoint.
+        weight_block: (rows, columns) of one scale in the checkpoint's own fp8 format,
+            or None if it has no such format.
+    """
+
+    name: str
+    model_type: str
+    family: str
+    sizes: Mapping[str, Expr]
+    flags: Mapping[str, bool]
+    layers: tuple[Layers, ...]
+    assumed: Mapping = field(default_factory=dict)
+    mtp: int = 0
+    weight_block: tuple | None = None
+
+    def __getattr__(self, name: str):
+        if name in TABLE:
+            return self.sizes.get(name)
+        if name in FLAGS:
+            return self.flags.get(name, False)
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def names() -> list[str]:
+    """Return the names of the bundled models.
+
+    >>> "Qwen3-0.6B" in names()
+    True
+    """
+    return sorted((path.stem for path in MODELS.glob("*.json")), key=str.lower)
+
+
+def load_model(source: "str | PathLike | Mapping") -> Model:
+    """Return a model from a bundled name, a config.json or its content.
+
+    Args:
+        source: a name from `names()`, the path of any Hugging Face config.json of a
+            family that the table knows, or the file's content as a dict.
+
+    Raises:
+        ConfigError: naming field, value and rule.
+
+    >>> model = load_model("Qwen3-0.6B")
+    >>> model.h, model.k, model.d, model.tied
+    (1024, 8, 128, True)
+    """
+    if isinstance(source, Mapping):
+        return _model(str(source.get("model_type")), source)
+    if not isinstance(source, str | PathLike):
+        raise ConfigError("model", source, "must be a name, a path or a dict")
+    bundled = MODELS / f"{source}.json"
+    path = bundled if str(source) in names() else Path(source)
+    if not path.is_file():
+        rule = f"is no file, and no bundled model; there are: {', '.join(names())}"
+        raise ConfigError("model", str(source), rule)
+    return _model(path.stem, _parse(path))
+
+
+def symbolic(model_type: str, window: bool | None = None, **flags: bool) -> Model:
+    """Return a family whose sizes are symbols and whose structure is concrete.
+
+    Args:
+        model_type: a key of the table, such as "llama".
+        window: whether there are layers with a sliding window; None: the family's way.
+        flags: any of `FLAGS`, and `query_latent=False` for MLA without `q_lora_rank`.
+
+    Raises:
+        ConfigError: an unknown family or flag.
+
+    >>> symbolic("llama", tied=True).h
+    h
+    """
+    entry = fields.family(model_type)
+    query_latent = flags.pop("query_latent", True)
+    for name, value in flags.items():
+        choose("flag", name, FLAGS)
+        if not isinstance(value, bool):
+            raise ConfigError(name, value, "must be True or False")
+    sizes = {
+        each["symbol"]: symbol(each["symbol"])
+        for each in entry["fields"].values()
+        if "symbol" in each
+    }
+    if entry.get("derived"):
+        sizes |= {"k": symbol("a"), "d": symbol("h") / symbol("a")}
+    structure = _default_structure(entry) | flags
+    if not query_latent:
+        del sizes["c_q"]
+    if "h_e" in sizes and not structure["projected"]:
+        sizes["h_e"] = symbol("h")
+    layers = _symbolic_layers(entry, window)
+    return Model(model_type, model_type, entry["tape"], sizes, structure, layers, mtp=1)
+
+
+def _model(name: str, config: Mapping) -> Model:
+    values, assumed = fields.read(config)
+    entry = fields.family(config["model_type"])
+    sizes = {
+        each["symbol"]: sympify(values[field_name])
+        for field_name, each in entry["fields"].items()
+        if "symbol" in each and values[field_name] is not None
+    }
+    numbers = {key: value for key, value in values.items() if isinstance(value, int)}
+    for size, tree in entry.get("derived", {}).items():
+        sizes[size] = sympify(evaluate_tree(tree, numbers))
+    structure = {
+        flag: rule if isinstance(rule, bool) else evaluate_tree(rule, numbers)
+        for flag, rule in entry["structure"].items()
+    }
+    if not values.get("use_sliding_window", True):
+        sizes.pop("W", None)
+    return Model(
+        name,
+        config["model_type"],
+        entry["tape"],
+        sizes,
+        structure,
+        _layers(entry, values, sizes),
+        assumed,
+        values.get("num_nextn_predict_layers", 0),
+        _weight_block(values["quantization_config"]),
+    )
+
+
+def _layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layers, ...]:
+    """Group the layers that are alike, in the order in which a group first appears."""
+    total, window = int(sizes["L"]), sizes.get("W")
+    sliding = _sliding(entry, values, total, window)
+    dense = _dense(entry, values, total)
+    if sliding and window is None:
+        rule = "must be a size: layer_types has sliding_attention"
+        raise ConfigError("sliding_window", values.get("sliding_window"), rule)
+    if sliding not in (0, total) and dense not in (0, total):
+        rule = "must be all alike where some layers are dense and some are sparse"
+        raise ConfigError("layer_types", values["layer_types"], rule)
+    if dense in (0, total):
+        counts = [(total - sliding, None, dense == 0), (sliding, window, dense == 0)]
+    else:
+        size = window if sliding else None
+        counts = [(dense, size, False), (total - dense, size, True)]
+    return tuple(
+        Layers(sympify(count), size, sparse) for count, size, sparse in counts if count
+    )
+
+
+def _sliding(entry, values, total: int, window) -> int:
+    """Count the layers with a window."""
+    types = values.get("layer_types")
+    if types is not None:
+        if len(types) != total:
+            rule = f"must have one entry per layer: {total}, not {len(types)}"
+            raise ConfigError("layer_types", types, rule)
+        return types.count("sliding_attention")
+    if window is None:
+        return 0
+    patterns = {
+        "all": total,
+        "alternate": (total + 1) // 2,
+        "tail": max(total - values.get("max_window_layers", 0), 0),
+    }
+    return patterns[entry["windows"]]
+
+
+def _dense(entry, values, total: int) -> int:
+    """Count the layers with one MLP for all tokens."""
+    pattern = entry.get("sparse")
+    if pattern == "step":
+        step = values["decoder_sparse_step"]
+        only = {i for i in values["mlp_only_layers"] or () if i < total}
+        return total - total // step + sum((i + 1) % step == 0 for i in only)
+    return {
+        None: total,
+        "all": 0,
+        "tail": min(values.get("first_k_dense_replace", 0), total),
+    }[pattern]
+
+
+def _symbolic_layers(entry: Mapping, window: bool | None) -> tuple[Layers, ...]:
+    total, dense, size = symbol("L"), symbol("D"), symbol("W")
+    windows, sparse = entry.get("windows"), entry.get("sparse")
+    if window and windows is None:
+        raise ConfigError("window", window, "this family has no sliding window")
+    if not (windows == "alternate" if window is None else window):
+        windows, size = None, None
+    if sparse in ("tail", "step"):
+        return (Layers(dense, size), Layers(total - dense, size, sparse=True))
+    sliding = {None: S.Zero, "all": total, "tail": symbol("L_w")}
+    count = ceiling(total / 2) if windows == "alternate" else sliding[windows]
+    groups = ((total - count, None), (count, size))
+    return tuple(
+        Layers(number, kept, sparse == "all") for number, kept in groups if number != 0
+    )
+
+
+def _default_structure(entry: Mapping) -> dict[str, bool]:
+    """Return the flags that a config without optional fields has."""
+    defaults = {
+        name: each.get("default", False)
+        for name, each in entry["fields"].items()
+        if each["kind"] == "flag"
+    }
+    symbols = {"word_embed_proj_dim": 1, "hidden_size": 1}
+    return {
+        flag: rule
+        if isinstance(rule, bool)
+        else evaluate_tree(rule, defaults | symbols)
+        for flag, rule in entry["structure"].items()
+    }
+
+
+def _weight_block(quantization: Mapping | None) -> tuple | None:
+    """Return the block of one scale in the fp8 format that a config describes."""
+    if not quantization:
+        return None
+    method = quantization.get("quant_method")
+    if method != "fp8":
+        rule = "must be 'fp8'; for another format leave quantization_config out and "
+        raise ConfigError(
+            "quant_method", method, rule + "pass quantization=… to weights"
+        )
+    block = quantization.get("weight_block_size")
+    sizes = block if block is not None else []
+    whole = all(type(size) is int and size >= 1 for size in sizes)
+    if not whole or len(sizes) not in (0, 2):
+        raise ConfigError("weight_block_size", block, "must be two integers >= 1")
+    return tuple(sizes) or (None, None)
+
+
+def _parse(path: Path) -> Mapping:
+    def refuse(text):
+        raise ConfigError(path.name, text, "is no JSON number")
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(path.name, str(error), "must be valid JSON") from None

@@ -1,0 +1,212 @@
+"""Weights: the tensors that a tape loads, as they are stored."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sympy import Expr, Integer, S, ceiling
+
+from . import units
+from .errors import ConfigError, choose
+from .families import forward
+from .ledger import Ledger, Tensor
+from .tape import Parameter
+from .units import DType
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a quantised matrix (out × in) is stored: packed values, and extra rows.
+
+    Attributes:
+        name: what `weights` calls it.
+        values: data type of the matrix.
+        block: (rows, columns) that share a scale; None: the whole of that side.
+        scale: data type of a scale.
+        zero_point: data type of a zero point, or None: the levels are symmetric.
+        source: the reference that describes it.
+    """
+
+    name: str
+    values: DType
+    block: tuple[int | None, int | None]
+    scale: DType
+    zero_point: DType | None = None
+    source: str = ""
+
+    def blocks(self, rows: Expr, columns: Expr) -> tuple[Expr, Expr]:
+        """Return how many blocks a matrix has in each direction.
+
+        >>> FORMATS["fp8"].blocks(S(576), S(7168))
+        (5, 56)
+        """
+        high, wide = self.block
+        return (
+            ceiling(rows / high) if high else S.One,
+            ceiling(columns / wide) if wide else S.One,
+        )
+
+
+FORMATS = {
+    each.name: each
+    for each in (
+        Format(
+            "int8", units.dtype("int8"), (1, None), units.dtype("fp32"),
+            source="llm_int8",
+        ),
+        Format(
+            "fp8", units.dtype("fp8"), (128, 128), units.dtype("fp32"),
+            source="deepseek_v3",
+        ),
+        Format(
+            "int4", units.dtype("int4"), (1, 128), units.dtype("fp16"),
+            units.dtype("int4"), source="awq",
+        ),
+    )
+}  # fmt: skip
+
+
+def weights(
+    model,
+    dtype: "str | DType" = "bf16",
+    quantization: "str | Format | None" = None,
+    mtp: bool = False,
+    tp: int = 1,
+) -> Ledger:
+    """Return every parameter as it is loaded, one row per kind, tied tensors once.
+
+    Args:
+        model: a `Model`.
+        dtype: data type of what is not quantised.
+        quantization: None, or a `Format` or its name ("int8", "fp8", "int4"). The
+            matrices of the layers are packed, and their scales become extra rows;
+            embedding, head, norms, biases and routers keep `dtype`. A model that
+            brings its own fp8 blocks is packed in these. Such a ledger lists what a
+            checkpoint stores, so the router's correction bias (fp32) is in it.
+        mtp: include the multi-token-prediction layers of the checkpoint.
+        tp: give the rows of one of `tp` tensor-parallel ranks: projections are
+            divided, KV heads replicate once `tp` exceeds them, the rest is whole.
+
+    Raises:
+        ConfigError: an unknown data type or format, no MTP layers to include, or
+            sizes that `tp` does not divide.
+
+    >>> from llm_memory import load_model
+    >>> weights(load_model("Qwen3-0.6B")).elements
+    596049920
+    """
+    kind, packing = units.dtype(dtype), _format(model, quantization)
+    return Ledger(
+        row
+        for parameter in forward(model, mtp).parameters
+        for row in _rows(on_rank(parameter, tp), kind, packing)
+    )
+
+
+def active_weights(model, dtype: "str | DType" = "bf16") -> Ledger:
+    """Return the weights that one token uses: of the routed experts, E_k of E.
+
+    Everything else is whole, embedding and head included.
+
+    Raises:
+        ConfigError: an unknown data type.
+
+    >>> from llm_memory import load_model
+    >>> active_weights(load_model("Mixtral-8x7B")).elements
+    12879925248
+    """
+    kind = units.dtype(dtype)
+    return Ledger(
+        row
+        for parameter in forward(model).parameters
+        for row in _rows(_active(parameter), kind, None)
+    )
+
+
+def on_rank(parameter: Parameter, tp: int) -> Parameter:
+    """Return a rank's share of a parameter under tensor parallelism.
+
+    Rows of the vocabulary are rounded up to whole rows, as engines pad them.
+
+    Raises:
+        ConfigError: `tp` is no integer >= 1, or does not divide the sizes.
+    """
+    if type(tp) is not int or tp < 1:
+        raise ConfigError("tp", tp, "must be an integer >= 1")
+    if tp == 1 or parameter.split is None:
+        return parameter
+    axis, shape = parameter.split, list(parameter.shape)
+    if parameter.heads:
+        width = shape[axis] / sum(parameter.heads)
+        shape[axis] = width * sum(heads_on_rank(each, tp) for each in parameter.heads)
+    else:
+        shape[axis] = ceiling(shape[axis] / tp)
+        exact = parameter.shape[axis] % tp == 0
+        if not exact and parameter.role not in ("embedding", "head"):
+            rule = f"must divide {parameter.name}, {parameter.shape[axis]} wide"
+            raise ConfigError("tp", tp, rule)
+    return replace(parameter, shape=tuple(shape))
+
+
+def heads_on_rank(heads: Expr, tp: int) -> Expr:
+    """Return the heads that a rank holds: an equal share, or one that replicates.
+
+    >>> heads_on_rank(S(8), 4), heads_on_rank(S(8), 16)
+    (2, 1)
+    """
+    if not isinstance(heads, Integer):
+        raise ConfigError("tp", tp, f"needs a number of heads, not {heads}")
+    if heads % tp and tp % heads:
+        rule = f"must divide {heads} heads, or be a multiple of them"
+        raise ConfigError("tp", tp, rule)
+    return max(heads // tp, S.One)
+
+
+def _format(model, quantization: "str | Format | None") -> Format | None:
+    if quantization is None or isinstance(quantization, Format):
+        return quantization
+    packing = choose("quantization", quantization, FORMATS)
+    if packing.name == "fp8" and model.weight_block:
+        return replace(packing, block=model.weight_block)
+    return packing
+
+
+def _active(parameter: Parameter) -> Parameter:
+    if parameter.active is None:
+        return parameter
+    return replace(parameter, shape=(parameter.active, *parameter.shape[1:]))
+
+
+def _rows(
+    parameter: Parameter, kind: DType, packing: Format | None
+) -> Iterator[Tensor]:
+    def row(shape, stored: DType, ending: str = "") -> Tensor:
+        names = tuple(name + ending for name in parameter.checkpoint)
+        return Tensor(
+            parameter.name + ending,
+            shape,
+            stored,
+            parameter.count,
+            parameter.part,
+            names,
+        )
+
+    if parameter.role == "buffer":
+        if packing:
+            yield row(parameter.shape, units.dtype("fp32"))
+    elif packing is None or parameter.role not in ("matrix", "experts"):
+        yield row(parameter.shape, kind)
+    else:
+        blocks = _blocks(parameter, packing)
+        ending = "_scale_inv" if packing.values.name == "fp8" else "_scale"
+        yield row(parameter.shape, packing.values)
+        yield row(blocks, packing.scale, ending)
+        if packing.zero_point:
+            yield row(blocks, packing.zero_point, "_zero_point")
+
+
+def _blocks(parameter: Parameter, packing: Format) -> tuple[Expr, ...]:
+    *stack, rows, columns = parameter.shape
+    if parameter.transposed:
+        rows, columns = columns, rows
+    high, wide = packing.blocks(rows / parameter.fused, columns)
+    return (*stack, parameter.fused * high, wide)

@@ -1,0 +1,69 @@
+# Every Byte: `make` or `make help` lists what there is.
+
+PYTHON ?= python3
+VENV = .venv/bin
+MEASURE = .venv-measure/bin
+SITE = _build/html
+NOTEBOOKS = $(wildcard book/*.ipynb)
+LIBRARY = $(shell find book/llm_memory -type f -not -path '*/__pycache__/*')
+SOURCES = _config.yml _toc.yml $(LIBRARY) $(NOTEBOOKS) \
+  $(wildcard book/*.md book/*.bib book/assets/* sphinx_extension/*.py)
+
+.DEFAULT_GOAL = help
+.DELETE_ON_ERROR:
+.PHONY: help book test lab execute measure serve bench lint format lock clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 12
+
+book: $(SITE)/.built  ## build the site, from its committed outputs
+	@echo "open $(CURDIR)/$(SITE)/index.html"
+
+test: book  ## run every test; CHROMIUM=/path picks the browser
+	@CHROMIUM="$$($(VENV)/python tools/chromium.py)" && export CHROMIUM && \
+	  $(VENV)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env \
+	    --doctest-modules --ignore=book/llm_memory/measure tests book
+
+lab: .venv/.installed  ## open the chapters in Jupyter Lab
+	$(VENV)/jupyter lab book
+
+execute: .venv/.installed  ## run every notebook from a clean kernel and keep its outputs
+	$(VENV)/python tools/execute.py $(NOTEBOOKS)
+
+measure: .venv-measure/.installed  ## compare data/measured with PyTorch; WRITE=1 records
+	PYTHONPATH=book $(MEASURE)/python -m llm_memory.measure $(if $(WRITE),--write)
+
+serve: book  ## serve the site on http://localhost:8000
+	$(VENV)/python -m http.server --directory $(SITE) --bind 127.0.0.1 8000
+
+bench: .venv/.installed  ## time builds, notebooks and pages against their limits
+	$(VENV)/python tools/bench.py
+
+lint: .venv/.installed  ## check style, notebooks included
+	$(VENV)/ruff check . && $(VENV)/ruff format --check .
+
+format: .venv/.installed  ## mend what ruff can mend
+	$(VENV)/ruff check --fix . && $(VENV)/ruff format .
+
+lock: .venv/.installed .venv-measure/.installed  ## remake the exact lists of packages
+	$(VENV)/python tools/lock.py
+
+clean:  ## remove the site and every cache, not the environments
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis book/.pytest_cache
+	find book tests tools sphinx_extension -name __pycache__ -prune -exec rm -rf {} +
+
+$(SITE)/.built: .venv/.installed $(SOURCES)
+	$(VENV)/jupyter-book build . --path-output . -n -W --keep-going
+	@touch $@
+
+.venv/.installed: requirements.txt
+	@$(PYTHON) tools/require_python.py
+	test -x $(VENV)/python || $(PYTHON) -m venv .venv
+	$(VENV)/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+.venv-measure/.installed: requirements-measure.txt
+	@$(PYTHON) tools/require_python.py
+	test -x $(MEASURE)/python || $(PYTHON) -m venv .venv-measure
+	$(MEASURE)/python -m pip install --quiet --requirement requirements-measure.txt
+	@touch $@

@@ -1,0 +1,72 @@
+"""What the book needs of Sphinx beyond its settings.
+
+MathJax comes from a pinned package, one file of it. Every page is repaired as it is
+written (see `every_byte_page`), and what no page loads is not kept in the site.
+"""
+
+import re
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from every_byte_page import redirect_page, repair
+from sphinx.jinja2glue import BuiltinTemplateLoader
+
+BOOK = Path(__file__).parents[1] / "book"
+EXPLORER = ("explorer.js", "explorer.css")
+UNUSED = (
+    "scripts/fontawesome.js*", "vendor/fontawesome", "sphinx-thebe.*", "togglebutton.*",
+    "**/*.map", "**/*webpack-macros.html", "locales", "images/logo_*", "play-solid.svg",
+)  # fmt: skip
+
+
+class Templates(BuiltinTemplateLoader):
+    """Sphinx's own templates, with every HTML page repaired before it is written."""
+
+    def render(self, template, context):
+        text = super().render(template, context)
+        return repair(text) if template.endswith(".html") else text
+
+
+def add_explorer(app, config):
+    """Offer the explorer's files to every page; `repair` drops them where unused."""
+    for name in EXPLORER:
+        source = BOOK / "llm_memory" / name
+        if source.exists():
+            config.html_static_path.append(str(source.relative_to(app.confdir)))
+            add = app.add_css_file if name.endswith("css") else app.add_js_file
+            add(name, **({} if name.endswith("css") else {"defer": "defer"}))
+
+
+def use_roles(app, what, name, obj, options, lines):
+    """Read Markdown's {role}`text` in docstrings, which autodoc takes for RST."""
+    lines[:] = [re.sub(r"\{([\w:]+)\}(?=`)", r":\1:", line) for line in lines]
+
+
+def finish(app, exception):
+    """Copy MathJax, drop what no page loads, and lead / to the first page."""
+    if exception or app.builder.format != "html":
+        return
+    static = Path(app.outdir, "_static")
+    package = Path(find_spec("sphinx-mathjax-offline").origin).parent
+    target = static / app.config.mathjax_path
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(package / "static" / app.config.mathjax_path, target)
+    for pattern in UNUSED:
+        for path in static.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    page = redirect_page(f"{app.config.root_doc}.html", app.config.html_title)
+    Path(app.outdir, "index.html").write_text(page, encoding="utf-8")
+
+
+def setup(app):
+    """Register everything with Sphinx."""
+    sys.path.insert(0, str(BOOK))  # autodoc and chapters: import llm_memory
+    app.config.template_bridge = "every_byte.Templates"
+    app.config.mathjax_path = "mathjax/tex-svg.js"
+    app.connect("config-inited", add_explorer)
+    app.connect("autodoc-process-docstring", use_roles)
+    app.connect("build-finished", finish, priority=400)  # before the toc's redirect
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,159 @@
+"""Repairs to one page: light, accessible, and under a strict Content-Security-Policy.
+
+Each repair is a function that changes the parsed page. The order is that of REPAIRS.
+"""
+
+import base64
+import hashlib
+from html import escape
+
+from bs4 import BeautifulSoup, Comment
+
+# 'self' covers a site on a server and, in Chromium, one read from file://. Inline
+# scripts are the theme's; each is allowed by its hash, so a changed or injected one
+# does not run. Styles stay open because MathJax writes its own style element.
+POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'self'"
+)
+EXECUTED = {None, "", "module", "text/javascript"}
+
+# Scripts and styles that no page needs, or only pages with the selector.
+NEVER = ("fontawesome.js", "sphinx-thebe", "togglebutton")
+ONLY_WITH = {
+    "design-tabs.js": ".sd-tab-set",
+    "sphinx-design.min.css": "[class*=sd-]",
+    "copybutton": ".highlight",
+    "clipboard.min.js": ".highlight",
+    "exercise.css": ".exercise, .solution",
+    "proof.css": ".proof",
+    "mystnb": ".cell",
+    "mathjax/": ".math",
+    "explorer.": "every-byte-explorer",
+    "searchtools.js": "#search-results",
+    "language_data.js": "#search-results",
+    "searchindex.js": "#search-results",
+}
+NEVER_INLINE = ("toggleHint", "togglebutton", "toggleOpen", "THEBE", "kernelName")
+
+
+def repair(text: str) -> str:
+    """Return the page's HTML, repaired."""
+    page = BeautifulSoup(text, "html.parser")
+    if page.head and page.body:
+        for step in REPAIRS:
+            step(page)
+    return str(page)
+
+
+def drop_unneeded(page):
+    """Remove scripts and styles that this page does not need."""
+    for tag in page.select("script, link[href]"):
+        source = tag.get("src") or tag.get("href") or ""
+        inline = tag.string or ""
+        selector = next((v for k, v in ONLY_WITH.items() if k in source), None)
+        if (
+            any(name in source for name in NEVER)
+            or any(name in inline for name in NEVER_INLINE)
+            or tag.get("type") == "text/x-thebe-config"
+            or tag.get("rel") == ["preload"]
+            or (source and selector and not page.select_one(selector))
+        ):
+            tag.decompose()
+
+
+def fold(page):
+    """Make folded admonitions native `details`: no script, found by a page search."""
+    for box in page.select("div.admonition.dropdown"):
+        title = box.find(class_="admonition-title", recursive=False)
+        box.name = "details"
+        box["class"] = [c for c in box["class"] if c not in ("dropdown", "toggle")]
+        box["class"].append("folded")
+        title.name = "summary"
+
+
+def draw_icons(page):
+    """Let our own style sheet draw the icons instead of a 1.5 MB script."""
+    for tag in page.select("[class*=fa-]"):
+        classes = tag["class"]
+        names = [c[3:] for c in classes if c.startswith("fa-")]
+        tag["class"] = [c for c in classes if not c.startswith("fa")]
+        tag["class"] += ["icon", *(f"icon-{n}" for n in names if n not in STYLES)]
+        tag["aria-hidden"] = "true"
+        tag.attrs.pop("title", None)
+
+
+STYLES = {"solid", "regular", "brands", "lg"}
+
+
+def move_handlers(page):
+    """Replace the theme's inline event handlers; every_byte.js listens instead."""
+    for tag in page.select("[onclick]"):
+        tag["data-action"] = tag.attrs.pop("onclick").partition("(")[0]
+
+
+def name_parts(page):
+    """Give landmarks and buttons the names and roles that assistive software needs."""
+    for tag in page.select(".sidebar-toggle"):
+        tag["aria-label"] = tag["title"]
+    for tag in page.select("#pst-primary-sidebar"):
+        tag["role"], tag["aria-label"] = "complementary", "Book"
+    for tag in page.select("[role=doc-biblioentry]"):
+        tag["role"] = "listitem"
+
+
+def scroll_tables(page):
+    """Let a wide table scroll in its own box."""
+    for table in page.select("article table"):
+        if not table.find_parent(class_="pst-scrollable-table-container"):
+            table.wrap(page.new_tag("div", attrs={"class": SCROLL}))
+
+
+SCROLL = "pst-scrollable-table-container"
+
+
+def tidy_head(page):
+    """Keep one viewport, no comments."""
+    for tag in page.select("meta[name=viewport]")[1:]:
+        tag.decompose()
+    for comment in page.find_all(string=lambda text: isinstance(text, Comment)):
+        comment.extract()
+
+
+def secure(page):
+    """Add the policy, with the hash of each inline script that is left."""
+    hashes = {
+        f"'sha256-{_digest(tag.string)}'": None
+        for tag in page.select("script:not([src])")
+        if tag.get("type") in EXECUTED
+    }
+    policy = POLICY.format(scripts=" ".join(["'self'", *hashes]))
+    attributes = {"http-equiv": "Content-Security-Policy", "content": policy}
+    page.head.find("meta", charset=True).insert_after(page.new_tag("meta", attrs=attributes))
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def redirect_page(target: str, title: str) -> str:
+    """Return a page that leads to `target` at once."""
+    return repair(
+        f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'/>"
+        f"<meta http-equiv='refresh' content='0; url={escape(target)}'/>"
+        f"<title>{escape(title)}</title></head><body><main><h1>{escape(title)}</h1>"
+        f"<p><a href='{escape(target)}'>Read the book</a></p></main></body></html>"
+    )
+
+
+REPAIRS = (
+    drop_unneeded,
+    fold,
+    draw_icons,
+    move_handlers,
+    name_parts,
+    scroll_tables,
+    tidy_head,
+    secure,
+)

@@ -1,0 +1,52 @@
+"""Build models of the pinned framework, without memory, on the meta device."""
+
+import re
+from collections import Counter
+
+import torch
+import transformers
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+
+def build(config: dict, dtype: torch.dtype = torch.bfloat16):
+    """Return the model of a config on the meta device, ready to run without gradients."""
+    fields = {name: value for name, value in config.items() if name != "model_type"}
+    fields.pop("quantization_config", None)
+    settings = CONFIG_MAPPING[config["model_type"]](**fields)
+    settings._experts_implementation = "batched_mm"
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(
+            settings, dtype=dtype, attn_implementation="eager"
+        )
+    return model.eval()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a record was made with."""
+    torch_version = torch.__version__.split("+")[0]
+    return {"torch": torch_version, "transformers": transformers.__version__}
+
+
+def short_name(dtype: torch.dtype) -> str:
+    """Return a data type's name without its module.
+
+    >>> short_name(torch.bfloat16)
+    'bfloat16'
+    """
+    return str(dtype).removeprefix("torch.")
+
+
+def grouped(tensors) -> list[dict]:
+    """Return (name, tensor) pairs with the layer's number taken out, alike ones counted."""
+    counts = Counter(
+        (
+            re.sub(r"\b(layers|h)\.\d+\.", r"\1.{i}.", name),
+            tuple(tensor.shape),
+            short_name(tensor.dtype),
+        )
+        for name, tensor in tensors
+    )
+    return [
+        {"name": name, "shape": list(shape), "dtype": dtype, "count": count}
+        for (name, shape, dtype), count in counts.items()
+    ]

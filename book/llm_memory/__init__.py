@@ -7,6 +7,7 @@
 """
 
 from .errors import ConfigError
+from .hardware import Hardware, load_hardware
 from .kv_cache import kv_cache
 from .ledger import Ledger, Tensor
 from .model import Model, load_model, symbolic
@@ -14,11 +15,13 @@ from .weights import active_weights, weights
 
 __all__ = [
     "ConfigError",
+    "Hardware",
     "Ledger",
     "Model",
     "Tensor",
     "active_weights",
     "kv_cache",
+    "load_hardware",
     "load_model",
     "symbolic",
     "weights",

@@ -86,7 +86,7 @@ def read(config: Mapping) -> tuple[dict, dict]:
 def implied(name: str, tree, values: Mapping) -> int:
     """Return the size that other fields imply, if it is a whole number.
 
-    >>> implied("head_dim", ["/", "hidden_size", "heads"], {"hidden_size": 8, "heads": 2})
+    >>> implied("head_dim", ["/", "width", "heads"], {"width": 8, "heads": 2})
     4
     """
     value = evaluate_tree(tree, {k: v for k, v in values.items() if v is not None})

@@ -187,7 +187,7 @@ def _rows(
 
 
 def _stored(cached: Cached, stored: CacheFormat):
-    """Give (name's ending, part, width, data type) of each tensor of one cached thing."""
+    """Give ending, part, width and data type of each tensor that one thing needs."""
     width = sympify(cached.width)
     yield "", cached.name, width, stored.values
     groups = ceiling(width / stored.group) if stored.group else S.One

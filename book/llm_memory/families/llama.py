@@ -1,7 +1,7 @@
 """LLaMA and its relatives: Mistral, Qwen2, Qwen3, Phi-3, Gemma 2; the frame of MoE.
 
-Sizes: b batch, s tokens, h hidden, a query heads, k KV heads, d head width, f MLP width.
-Sources: the modeling files of transformers that `data/fields.json` names per family.
+Shapes use the letters of `symbols`. Sources: the modeling files of transformers whose
+config classes `data/fields.json` names.
 """
 
 from ..tape import Activation, Cached, Tape

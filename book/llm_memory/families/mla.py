@@ -16,7 +16,7 @@ def forward(tape: Tape, model) -> None:
 
 
 def attention(tape: Tape, model, layers, x: Activation) -> Activation:
-    """Queries through their own latent if there is one; keys and values through c_kv."""
+    """Queries through a latent if there is one; keys and values through c_kv."""
     a, c_kv, d_n, d_r, d_v = (model.a, model.c_kv, model.d_n, model.d_r, model.d_v)
     bias, queries = model.bias, a * (d_n + d_r)
     if model.c_q is None:

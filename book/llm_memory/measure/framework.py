@@ -9,7 +9,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 
 def build(config: dict, dtype: torch.dtype = torch.bfloat16):
-    """Return the model of a config on the meta device, ready to run without gradients."""
+    """Return the model of a config on the meta device, ready for inference."""
     fields = {name: value for name, value in config.items() if name != "model_type"}
     fields.pop("quantization_config", None)
     settings = CONFIG_MAPPING[config["model_type"]](**fields)
@@ -37,7 +37,7 @@ def short_name(dtype: torch.dtype) -> str:
 
 
 def grouped(tensors) -> list[dict]:
-    """Return (name, tensor) pairs with the layer's number taken out, alike ones counted."""
+    """Return rows of (name, tensor) pairs: `{i}` for the layer, alike ones counted."""
     counts = Counter(
         (
             re.sub(r"\b(layers|h)\.\d+\.", r"\1.{i}.", name),

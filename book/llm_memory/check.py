@@ -1,0 +1,165 @@
+"""Check tables: derived | reference | difference | source."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+
+from .errors import ConfigError, choose
+from .fields import DATA
+from .ledger import Ledger
+
+MEASURED = DATA / "measured"
+COLUMNS = ("quantity", "derived", "reference", "difference", "source")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One comparison of two integers, and where the reference comes from."""
+
+    quantity: str
+    derived: int
+    reference: int
+    source: str
+
+    @property
+    def difference(self) -> int:
+        """Derived minus reference."""
+        return int(self.derived) - int(self.reference)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The line as text, one cell per column."""
+        numbers = (self.derived, self.reference, self.difference)
+        return (self.quantity, *(f"{int(n):,}" for n in numbers), self.source)
+
+
+class Check:
+    """A table of comparisons; `holds` is true if every difference is zero.
+
+    >>> table = Check([Line("parameters", 6, 6, "counted")])
+    >>> table.holds
+    True
+    >>> print(table)
+    quantity   | derived | reference | difference | source
+    parameters |       6 |         6 |          0 | counted
+    """
+
+    def __init__(self, lines: Iterable[Line]):
+        self.lines = tuple(lines)
+        if not self.lines:
+            raise ConfigError("lines", (), "a check needs at least one line")
+
+    @property
+    def holds(self) -> bool:
+        """Whether derived and reference are equal in every line."""
+        return all(line.difference == 0 for line in self.lines)
+
+    def __add__(self, other: "Check") -> "Check":
+        return Check(self.lines + other.lines)
+
+    def __repr__(self) -> str:
+        rows = [COLUMNS, *(line.cells for line in self.lines)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(_text_row(row, widths) for row in rows)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th scope='col'>{name}</th>" for name in COLUMNS)
+        body = "".join(
+            f"<tr><th scope='row'>{escape(first)}</th>"
+            + "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+            + "</tr>"
+            for first, *rest in (line.cells for line in self.lines)
+        )
+        return (
+            f"<table class='check-table'><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table>"
+        )
+
+
+@cache
+def record(name: str) -> Mapping:
+    """Return what `make measure` recorded under that name, with versions and date.
+
+    >>> sorted(record("parameters"))
+    ['cases', 'date', 'versions']
+    """
+    paths = {path.stem: path for path in sorted(MEASURED.glob("*.json"))}
+    path = choose("record", name, paths)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def source(name: str) -> str:
+    """Return the frameworks and versions that a record was measured with.
+
+    >>> source("parameters").split()[0]
+    'torch'
+    """
+    return ", ".join(
+        f"{what} {which}" for what, which in record(name)["versions"].items()
+    )
+
+
+def against_parameters(model_name: str, ledger: Ledger) -> Check:
+    """Compare each row's elements with the framework's own parameters.
+
+    Args:
+        model_name: a case of the record "parameters".
+        ledger: `weights` of that model, not quantised.
+
+    Raises:
+        ConfigError: no such case in the record.
+
+    >>> from llm_memory import load_model, weights
+    >>> against_parameters("GPT-2", weights(load_model("GPT-2"))).holds
+    True
+    """
+    case = choose("case", model_name, record("parameters")["cases"])
+    return _by_name(case["rows"], ledger, source("parameters"))
+
+
+def against_cache(model_name: str, ledger: Ledger, b: int, t: int) -> Check:
+    """Compare each row's elements with the tensors that the framework's cache held.
+
+    Args:
+        model_name: a case of the record "kv_cache".
+        ledger: `kv_cache` of that case's config (it may have fewer layers than the
+            model: see `recorded_config`).
+        b, t: one of the recorded shapes.
+
+    Raises:
+        ConfigError: no such case or shape in the record.
+    """
+    case = choose("case", model_name, record("kv_cache")["cases"])
+    rows = choose("b,t", f"{b},{t}", case["shapes"])
+    sizes = {symbol: {"b": b, "t": t}[str(symbol)] for symbol in ledger.symbols}
+    return _by_name(rows, ledger.substitute(sizes), source("kv_cache"))
+
+
+def recorded_config(name: str, model_name: str) -> Mapping:
+    """Return the config that a case of a record was measured with."""
+    return choose("case", model_name, record(name)["cases"])["config"]
+
+
+def _by_name(rows: Iterable[Mapping], ledger: Ledger, where: str) -> Check:
+    derived, reference = {}, {}
+    for row in ledger.rows:
+        derived[row.name] = derived.get(row.name, 0) + int(row.elements)
+    for row in rows:
+        elements = row["count"]
+        for size in row["shape"]:
+            elements *= size
+        reference[row["name"]] = reference.get(row["name"], 0) + elements
+    return Check(
+        Line(name, derived.get(name, 0), reference.get(name, 0), where)
+        for name in dict.fromkeys([*derived, *reference])
+    )
+
+
+def _text_row(row, widths) -> str:
+    aligned = [
+        cell.rjust(width) if 0 < index < 4 and row is not COLUMNS else cell.ljust(width)
+        for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return " | ".join(aligned).rstrip()

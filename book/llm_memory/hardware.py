@@ -1,0 +1,60 @@
+"""Accelerators: how many bytes the label promises and the driver reports."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+
+from .errors import choose
+from .fields import DATA
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One accelerator.
+
+    Attributes:
+        bytes: total memory as the driver reports it.
+        bandwidth: bytes per second between memory and processor, or None.
+        flops: dense 16-bit operations per second, or None.
+        name: what it is called here.
+        label_bytes: the capacity on the label, GB taken as 10^9, or None.
+        source: where the numbers are published.
+
+    >>> load_hardware("RTX 4090").bytes
+    25757220864
+    """
+
+    bytes: int
+    bandwidth: int | None = None
+    flops: int | None = None
+    name: str = "custom"
+    label_bytes: int | None = None
+    source: str = ""
+
+
+@cache
+def accelerators() -> dict[str, Hardware]:
+    """Return the accelerators of data/hardware.json by name."""
+    text = (DATA / "hardware.json").read_text(encoding="utf-8")
+    return {
+        name: Hardware(
+            entry["driver_bytes"],
+            entry["bandwidth"],
+            entry["flops"],
+            name,
+            entry["label_bytes"],
+            entry["source"],
+        )
+        for name, entry in json.loads(text)["accelerators"].items()
+    }
+
+
+def load_hardware(name: "str | Hardware") -> Hardware:
+    """Return an accelerator by its name.
+
+    Raises:
+        ConfigError: no such accelerator; the message lists those that there are.
+    """
+    return (
+        name if isinstance(name, Hardware) else choose("hardware", name, accelerators())
+    )

@@ -1,201 +1,187 @@
-"""Exact expressions as JSON trees, for the page and for the table of config fields.
+"""Exact expressions: SymPy to a JSON tree (see tree.py) and back."""
 
-A tree is one of
-
-- an integer: `7`, or `["int", "9007199254740993"]` from 2^53 on;
-- a name: `"b"`;
-- `true` or `false`;
-- `[operator, argument, ...]`, with an operator of this list:
-
-| operator | arguments | value |
-|---|---|---|
-| `+` `*` | one or more | sum, product |
-| `-` | one or two | negative, difference |
-| `/` | two | exact quotient |
-| `^` | a tree, and a literal 0 … 512 | power |
-| `mod` | two | what is left of a floored division: it has the divisor's sign |
-| `floor` `ceiling` | one | whole number below, above |
-| `min` `max` | one or more | smallest, largest |
-| `<` `<=` `>` `>=` `==` `!=` | two numbers | comparison |
-| `and` `or` | one or more conditions | read from the left, as far as needed |
-| `not` | one condition | negation |
-| `piecewise` | `[value, condition]` pairs | value of the first condition that holds |
-
-Nothing else is a tree. The page has the same list (explorer.js).
-"""
-
-import math
-import operator
-import re
-from collections.abc import Mapping
-from fractions import Fraction
+import sympy
+from sympy import Add, Basic, Integer, Mul, Pow, Rational, Symbol, ordered
 
 from .errors import ConfigError
+from .symbols import TABLE
+from .tree import (
+    LARGEST_DEPTH,
+    LARGEST_PLAIN,
+    LARGEST_POWER,
+    NAME,
+    big_integer,
+    evaluate_tree,
+    exponent_of,
+    pair_of,
+    plain_integer,
+    split_list,
+)
 
-LARGEST_PLAIN = 2**53 - 1
-LARGEST_POWER = 512
-LARGEST_DEPTH = 100
-LARGEST_DIGITS = 4000
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-DIGITS = re.compile(r"-?[0-9]+")
+__all__ = ["evaluate_tree", "from_tree", "symbols_of", "to_tree"]
 
-COMPARISONS = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
+# SymPy's classes that travel as they are, arguments in order.
+CLASSES = {
+    "+": sympy.Add,
+    "mod": sympy.Mod,
+    "floor": sympy.floor,
+    "ceiling": sympy.ceiling,
+    "min": sympy.Min,
+    "max": sympy.Max,
+    "and": sympy.And,
+    "or": sympy.Or,
+    "not": sympy.Not,
+    "<": sympy.StrictLessThan,
+    "<=": sympy.LessThan,
+    ">": sympy.StrictGreaterThan,
+    ">=": sympy.GreaterThan,
+    "==": sympy.Equality,
+    "!=": sympy.Unequality,
 }
+OPERATORS = {kind: head for head, kind in CLASSES.items()}
+UNORDERED = {"+", "min", "max", "and", "or"}
 
 
-def evaluate_tree(tree, values: Mapping[str, "int | Fraction | bool"]):
-    """Return the exact value of a tree: an int, a Fraction or a bool.
+def to_tree(expression):
+    """Return a SymPy expression, or condition, as a tree.
 
-    Args:
-        tree: as the module describes.
-        values: an int, a Fraction or a bool for each name in the tree.
+    The tree is exact: `floor(s/49)` divides by 49, where SymPy multiplies by 1/49.
 
     Raises:
-        ConfigError: not a tree, a name without a value, a division by zero, a number
-            where a condition must be (or the reverse), no condition that holds.
+        ConfigError: a kind of expression that is not in the list: Sum, a function,
+            a float, a root … The message names it.
 
-    >>> evaluate_tree(["==", ["mod", "heads", "kv_heads"], 0],
-    ...               {"heads": 32, "kv_heads": 8})
-    True
-    >>> evaluate_tree(["/", ["*", 3, "b"], 4], {"b": 2})
-    Fraction(3, 2)
+    >>> from llm_memory.symbols import b, s
+    >>> to_tree(b * sympy.floor(s / 49))
+    ['*', 'b', ['floor', ['/', 's', 49]]]
     """
-    return _evaluate(tree, values, LARGEST_DEPTH)
+    if not isinstance(expression, Basic | int | float):
+        raise ConfigError("expression", expression, "must be a SymPy expression")
+    expression = sympy.sympify(expression)
+    if expression in (sympy.true, sympy.false):
+        return bool(expression)
+    if isinstance(expression, Integer):
+        value = int(expression)
+        return value if abs(value) <= LARGEST_PLAIN else ["int", str(value)]
+    if type(expression) is Symbol:
+        return _name(expression)
+    if isinstance(expression, Rational | Mul | Pow):
+        return _quotient(expression)
+    if isinstance(expression, sympy.Piecewise):
+        return ["piecewise", *([to_tree(v), to_tree(c)] for v, c in expression.args)]
+    head = OPERATORS.get(type(expression))
+    if head is None:
+        kind = type(expression).__name__
+        raise ConfigError(kind, expression, "is not a listed kind of expression")
+    arguments = expression.args
+    if head in UNORDERED:
+        arguments = ordered(arguments)
+    return [head, *(to_tree(argument) for argument in arguments)]
 
 
-def _evaluate(tree, values, depth):
+def from_tree(tree):
+    """Return a tree as a SymPy expression, with the book's symbols where it names them.
+
+    Raises:
+        ConfigError: not a tree.
+
+    >>> from_tree(["/", ["*", 3, "b"], 2])
+    3*b/2
+    """
+    return _build(tree, LARGEST_DEPTH)
+
+
+def symbols_of(tree) -> set[str]:
+    """Return the names that occur in a tree.
+
+    >>> sorted(symbols_of(["+", "b", ["*", 2, "t"]]))
+    ['b', 't']
+    """
+    return {str(symbol) for symbol in from_tree(tree).free_symbols}
+
+
+def _name(symbol: Symbol) -> str:
+    if not NAME.fullmatch(symbol.name):
+        raise ConfigError("symbol", symbol.name, "must be letters, digits and _")
+    return symbol.name
+
+
+def _quotient(expression):
+    above, below = [], []
+    for factor in Mul.make_args(expression):
+        if isinstance(factor, Rational):
+            above += [Integer(factor.p)] if factor.p != 1 else []
+            below += [Integer(factor.q)] if factor.q != 1 else []
+        elif isinstance(factor, Pow) and factor.exp.is_Integer and factor.exp < 0:
+            below.append(factor.base**-factor.exp)
+        else:
+            above.append(factor)
+    tree = _product_tree(above)
+    return ["/", tree, _product_tree(below)] if below else tree
+
+
+def _product_tree(factors):
+    if factors[:1] == [-1] and len(factors) > 1:
+        return ["-", _product_tree(factors[1:])]
+    trees = [_factor_tree(factor) for factor in factors]
+    return ["*", *trees] if len(trees) > 1 else (trees or [1])[0]
+
+
+def _factor_tree(factor):
+    if not isinstance(factor, Pow):
+        return to_tree(factor)
+    base, power = factor.args
+    if not power.is_Integer or not 0 <= power <= LARGEST_POWER:
+        rule = f"the exponent must be an integer, at most {LARGEST_POWER}"
+        raise ConfigError("Pow", factor, rule)
+    return ["^", to_tree(base), int(power)]
+
+
+def _build(tree, depth):
     if isinstance(tree, bool):
-        return tree
+        return sympy.sympify(tree)
     if isinstance(tree, int):
-        return _plain(tree)
+        return Integer(plain_integer(tree))
     if isinstance(tree, str):
-        return _look_up(tree, values)
-    head, arguments = _split(tree, depth)
+        return _symbol(tree)
+    head, arguments = split_list(tree, depth)
     if head == "int":
-        return _big(tree)
+        return Integer(big_integer(tree))
     if head == "piecewise":
-        return _piecewise(tree, arguments, values, depth - 1)
-    if head in ("and", "or"):
-        return _junction(tree, values, depth - 1)
+        pairs = [pair_of(tree, pair) for pair in arguments]
+        built = [(_build(v, depth - 1), _build(c, depth - 1)) for v, c in pairs]
+        return sympy.Piecewise(*built)
     if head == "^":
-        base = _number(arguments[0], values, depth - 1)
-        return _tidy(base ** _exponent(tree))
-    if head == "not":
-        return not _condition(arguments[0], values, depth - 1)
-    numbers = [_number(argument, values, depth - 1) for argument in arguments]
-    if head in ("/", "mod") and numbers[1] == 0:
+        return _build(arguments[0], depth - 1) ** exponent_of(tree)
+    built = [_build(argument, depth - 1) for argument in arguments]
+    if head in ("/", "mod") and built[1] == 0:
         raise ConfigError("tree", tree, "divides by zero")
-    return _tidy(NUMERIC[head](*numbers))
+    return SYMPY[head](*built) if head in SYMPY else CLASSES[head](*built)
 
 
-def _tidy(value):
-    whole = isinstance(value, Fraction) and value.denominator == 1
-    return value.numerator if whole else value
+def _product(*factors) -> Basic:
+    # Mul(2, a + b) becomes 2*a + 2*b; a factored expression shall stay factored.
+    product = Mul(*factors)
+    numbers = [factor for factor in factors if factor.is_Rational]
+    rest = [factor for factor in factors if not factor.is_Rational]
+    number = Mul(*numbers)
+    if not product.is_Add or len(rest) != 1 or number == 1:
+        return product
+    return Mul(number, *rest, evaluate=False)
 
 
-NUMERIC = {
-    "+": lambda *terms: sum(terms),
-    "*": lambda *factors: math.prod(factors),
-    "-": lambda first, *second: first - second[0] if second else -first,
-    "/": lambda above, below: Fraction(above) / below,
-    "mod": operator.mod,
-    "floor": math.floor,
-    "ceiling": math.ceil,
-    "min": lambda *numbers: min(numbers),
-    "max": lambda *numbers: max(numbers),
-    **COMPARISONS,
-}
+def _difference(first, second=None) -> Basic:
+    return _product(Integer(-1), first) if second is None else Add(first, -second)
 
-# How many arguments an operator takes: the fewest, the most (None: any number).
-ARITY = {
-    "int": (1, 1),
-    **{head: (1, None) for head in ("+", "*", "min", "max", "and", "or", "piecewise")},
-    "-": (1, 2),
-    **{head: (1, 1) for head in ("floor", "ceiling", "not")},
-    **{head: (2, 2) for head in ("/", "^", "mod", *COMPARISONS)},
+
+SYMPY = {
+    "*": _product,
+    "-": _difference,
+    "/": lambda above, below: _product(Pow(below, -1), above),
 }
 
 
-def _split(tree, depth):
-    if not isinstance(tree, list | tuple) or not tree:
-        raise ConfigError("tree", tree, "must be an integer, a name or a list")
-    head, *arguments = tree
-    if not isinstance(head, str) or head not in ARITY:
-        raise ConfigError("operator", head, f"must be one of {' '.join(ARITY)}")
-    fewest, most = ARITY[head]
-    if len(arguments) < fewest or (most and len(arguments) > most):
-        raise ConfigError("tree", tree, f"{head!r} takes another number of arguments")
-    if depth <= 0:
-        raise ConfigError("tree", tree, f"is nested deeper than {LARGEST_DEPTH}")
-    return head, arguments
-
-
-def _plain(value: int) -> int:
-    if abs(value) > LARGEST_PLAIN:
-        raise ConfigError("tree", value, 'must be ["int", "digits"] from 2^53 on')
-    return value
-
-
-def _big(tree) -> int:
-    digits = tree[1]
-    legal = isinstance(digits, str) and DIGITS.fullmatch(digits)
-    if not legal or len(digits) > LARGEST_DIGITS:
-        raise ConfigError("tree", tree, "must hold the decimal digits of an integer")
-    return int(digits)
-
-
-def _exponent(tree) -> int:
-    exponent = tree[2]
-    is_integer = isinstance(exponent, int) and not isinstance(exponent, bool)
-    if not is_integer or not 0 <= exponent <= LARGEST_POWER:
-        rule = f"the exponent must be an integer, 0 to {LARGEST_POWER}"
-        raise ConfigError("tree", tree, rule)
-    return exponent
-
-
-def _look_up(name: str, values):
-    if name not in values:
-        listed = ", ".join(sorted(values)) or "none"
-        raise ConfigError("name", name, f"has no value; there are: {listed}")
-    value = values[name]
-    if not isinstance(value, int | Fraction):
-        raise ConfigError(name, value, "must be an integer, a fraction or a boolean")
-    return _tidy(value)
-
-
-def _number(tree, values, depth):
-    value = _evaluate(tree, values, depth)
-    if isinstance(value, bool):
-        raise ConfigError("tree", tree, "must be a number, and is a condition")
-    return value
-
-
-def _condition(tree, values, depth) -> bool:
-    value = _evaluate(tree, values, depth)
-    if not isinstance(value, bool):
-        raise ConfigError("tree", tree, "must be a condition, and is a number")
-    return value
-
-
-def _junction(tree, values, depth) -> bool:
-    decisive = tree[0] == "or"
-    for argument in tree[1:]:
-        if _condition(argument, values, depth) is decisive:
-            return decisive
-    return not decisive
-
-
-def _piecewise(tree, pairs, values, depth):
-    for pair in pairs:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise ConfigError("tree", tree, "must hold [value, condition] pairs")
-        value, condition = pair
-        if _condition(condition, values, depth):
-            return _evaluate(value, values, depth)
-    raise ConfigError("tree", tree, "none of the conditions holds")
+def _symbol(name: str) -> Symbol:
+    if not NAME.fullmatch(name):
+        raise ConfigError("symbol", name, "must be letters, digits and _")
+    return TABLE[name].symbol if name in TABLE else Symbol(name, integer=True)

@@ -44,6 +44,15 @@ def use_roles(app, what, name, obj, options, lines):
     lines[:] = [re.sub(r"\{([\w:]+)\}(?=`)", r":\1:", line) for line in lines]
 
 
+def split_shared(app, what, name, obj, options, lines):
+    """Give two attributes documented on one line ("heads, width: …") a line each."""
+    for index, line in enumerate(lines):
+        if shared := re.match(r":ivar (\w+), (\w+): (.*)", line):
+            first, second, text = shared.groups()
+            lines[index] = f":ivar {first}: {text}"
+            lines.insert(index + 1, f":ivar {second}: {text}")
+
+
 def finish(app, exception):
     """Copy MathJax, drop what no page loads, and lead / to the first page."""
     if exception or app.builder.format != "html":
@@ -68,5 +77,6 @@ def setup(app):
     app.config.mathjax_path = "mathjax/tex-svg.js"
     app.connect("config-inited", add_explorer)
     app.connect("autodoc-process-docstring", use_roles)
+    app.connect("autodoc-process-docstring", split_shared, priority=600)
     app.connect("build-finished", finish, priority=400)  # before the toc's redirect
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -87,6 +87,12 @@ def draw_icons(page):
 STYLES = {"solid", "regular", "brands", "lg"}
 
 
+def drop_print_header(page):
+    """Drop the theme's second h1, a table of contents that only paper shows."""
+    for tag in page.select("#jb-print-docs-body"):
+        tag.decompose()
+
+
 def move_handlers(page):
     """Replace the theme's inline event handlers; every_byte.js listens instead."""
     for tag in page.select("[onclick]"):
@@ -151,6 +157,7 @@ REPAIRS = (
     drop_unneeded,
     fold,
     draw_icons,
+    drop_print_header,
     move_handlers,
     name_parts,
     scroll_tables,

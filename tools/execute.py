@@ -64,6 +64,7 @@ def execute(path: Path) -> str:
         timeout=120,
         kernel_name=KERNEL["name"],
         record_timing=False,
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()

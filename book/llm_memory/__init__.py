@@ -7,6 +7,7 @@
 """
 
 from .errors import ConfigError
+from .explorer import Explorer
 from .hardware import Hardware, load_hardware
 from .kv_cache import kv_cache
 from .ledger import Ledger, Tensor
@@ -15,6 +16,7 @@ from .weights import active_weights, weights
 
 __all__ = [
     "ConfigError",
+    "Explorer",
     "Hardware",
     "Ledger",
     "Model",

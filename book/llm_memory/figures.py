@@ -15,6 +15,7 @@ HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "ooo")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 STYLE = {
+    "axes.axisbelow": True,
     "axes.edgecolor": "#555555",
     "axes.grid": True,
     "axes.prop_cycle": mpl.cycler(color=COLOURS, marker=MARKERS),

@@ -12,7 +12,7 @@ from math import prod
 from sympy import Add, Expr, Integer, S, Symbol, latex, sympify
 
 from .errors import ConfigError
-from .symbols import TABLE, check_size
+from .symbols import TABLE, check_size, symbol
 from .units import DType, dtype, storage_bytes
 
 
@@ -66,8 +66,12 @@ class Tensor:
 
     def substitute(self, sizes: Mapping) -> "Tensor":
         """Return the row with some sizes replaced."""
-        shape = tuple(size.subs(sizes, simultaneous=True) for size in self.shape)
-        return replace(self, shape=shape, count=self.count.subs(sizes))
+        named = {
+            symbol(key) if isinstance(key, str) else key: value
+            for key, value in sizes.items()
+        }
+        shape = tuple(size.subs(named, simultaneous=True) for size in self.shape)
+        return replace(self, shape=shape, count=self.count.subs(named))
 
 
 class Ledger:
@@ -124,8 +128,19 @@ class Ledger:
         ]
         return Ledger(chosen, self.symbols)
 
+    def as_part(self, name: str) -> "Ledger":
+        """Return the same rows, all under one part.
+
+        >>> list(Ledger([Tensor("w", (2,), "bf16", part="MLP")]).as_part("all").parts)
+        ['all']
+        """
+        return Ledger((replace(row, part=name) for row in self.rows), self.symbols)
+
     def substitute(self, sizes: Mapping) -> "Ledger":
         """Return the ledger with some sizes replaced, in every shape.
+
+        Args:
+            sizes: symbol, or its name, → what takes its place.
 
         >>> from llm_memory.symbols import a, b, d, k, t
         >>> keys = Ledger([Tensor("keys", (b, k, t, d), "bf16")])

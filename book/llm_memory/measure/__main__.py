@@ -12,6 +12,7 @@ RECORDS = DATA / "measured"
 MEASUREMENTS = {
     "parameters": parameters.measure,
     "kv_cache": kv_cache.measure,
+    "windowed_prefill": kv_cache.measure_prefill,
     "latent_expansion": kv_cache.measure_expansion,
     "config_defaults": defaults.measure,
 }

@@ -33,6 +33,33 @@ def held(model, b: int, t: int) -> list[dict]:
     return framework.grouped(cache.tensors())
 
 
+def measure_prefill() -> dict:
+    """Return for models with windows what the cache holds right after a prompt.
+
+    Per (b, s): the bytes of the tensors, and of the storages behind them. A layer with
+    a window keeps a slice of its last tokens, and a slice keeps its whole storage.
+    """
+    result = {}
+    for name, config in cases.configs().items():
+        model = framework.build(cases.shallow(config))
+        cache = DynamicCache(config=model.config)
+        if not any(getattr(layer, "is_sliding", False) for layer in cache.layers):
+            continue
+        b, s = 2, 2 * model.config.sliding_window
+        ids = torch.zeros((b, s), dtype=torch.long, device="meta")
+        with torch.no_grad():
+            model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        kept = [each for layer in cache.layers for each in (layer.keys, layer.values)]
+        result[name] = {
+            "config": cases.shallow(config),
+            "b": b,
+            "s": s,
+            "tensors": sum(each.numel() * each.element_size() for each in kept),
+            "storages": sum(each.untyped_storage().nbytes() for each in kept),
+        }
+    return result
+
+
 class _Recorded(DynamicCache):
     """A dynamic cache that remembers what its layers last handed to attention."""
 

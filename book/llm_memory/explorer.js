@@ -1,0 +1,790 @@
+// The explorer: moves a ledger in the page. One source for a classic script (pages, also
+// from file://) and for the ES module of a live kernel, where explorer.py adds the
+// export. It reads a spec (explorer.py writes it), never code: expressions are JSON trees
+// of the list in tree.py, evaluated exactly with BigInt; anything else is refused.
+//
+// window.EveryByte has
+//   evaluate(tree, values)  exact value as text: "7", "3/2", "true"
+//   benchmark(element, n)   milliseconds of each of n random moves of one control of a
+//                           mounted explorer, layout included (tools/bench_explorer.py)
+//   explorers               element -> {get(), set(values), result()}
+(() => {
+  "use strict";
+
+  // ---- Exact numbers: a BigInt, or {n, d} in lowest terms with d > 1.
+
+  const DEPTH = 100, POWER = 512, DIGITS = 4000;
+  const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+  function refuse(message, tree) {
+    const shown = tree === undefined ? "" : `: ${JSON.stringify(tree)}`.slice(0, 120);
+    throw new Error(message + shown);
+  }
+
+  const above = (x) => (typeof x === "bigint" ? x : x.n);
+  const below = (x) => (typeof x === "bigint" ? 1n : x.d);
+
+  function ratio(n, d) {
+    if (d === 0n) refuse("divides by zero");
+    let x = n < 0n ? -n : n, y = d < 0n ? -d : d;
+    while (y) [x, y] = [y, x % y];
+    if (d < 0n) x = -x;
+    return d === x ? n / x : { n: n / x, d: d / x };
+  }
+
+  function floorDivide(n, d) {
+    const quotient = n / d;
+    return n % d !== 0n && n < 0n !== d < 0n ? quotient - 1n : quotient;
+  }
+
+  const whole = (x, y) => typeof x === "bigint" && typeof y === "bigint";
+  const add = (x, y) => whole(x, y) ? x + y
+    : ratio(above(x) * below(y) + above(y) * below(x), below(x) * below(y));
+  const multiply = (x, y) => whole(x, y) ? x * y
+    : ratio(above(x) * above(y), below(x) * below(y));
+  const negative = (x) => (typeof x === "bigint" ? -x : { n: -x.n, d: x.d });
+  const subtract = (x, y) => add(x, negative(y));
+  const divide = (x, y) => ratio(above(x) * below(y), below(x) * above(y));
+  const floor = (x) => (typeof x === "bigint" ? x : floorDivide(x.n, x.d));
+  const ceiling = (x) => negative(floor(negative(x)));
+  const modulo = (x, y) => subtract(x, multiply(y, floor(divide(x, y))));
+  const power = (x, e) => typeof x === "bigint" ? x ** e : ratio(x.n ** e, x.d ** e);
+  function compare(x, y) {
+    const left = above(x) * below(y), right = above(y) * below(x);
+    return left < right ? -1 : left > right ? 1 : 0;
+  }
+
+  // ---- Trees. `compile` checks a tree and returns a function of a Map of values.
+
+  const NUMERIC = {
+    "+": [1, Infinity, (list) => list.reduce(add)],
+    "*": [1, Infinity, (list) => list.reduce(multiply)],
+    "-": [1, 2, ([x, y]) => (y === undefined ? negative(x) : subtract(x, y))],
+    "/": [2, 2, ([x, y]) => divide(x, y)],
+    mod: [2, 2, ([x, y]) => modulo(x, y)],
+    floor: [1, 1, ([x]) => floor(x)],
+    ceiling: [1, 1, ([x]) => ceiling(x)],
+    min: [1, Infinity, (list) => list.reduce((x, y) => (compare(y, x) < 0 ? y : x))],
+    max: [1, Infinity, (list) => list.reduce((x, y) => (compare(y, x) > 0 ? y : x))],
+    "<": [2, 2, ([x, y]) => compare(x, y) < 0],
+    "<=": [2, 2, ([x, y]) => compare(x, y) <= 0],
+    ">": [2, 2, ([x, y]) => compare(x, y) > 0],
+    ">=": [2, 2, ([x, y]) => compare(x, y) >= 0],
+    "==": [2, 2, ([x, y]) => compare(x, y) === 0],
+    "!=": [2, 2, ([x, y]) => compare(x, y) !== 0],
+  };
+  const SPECIAL = {
+    int: [1, 1, compileInteger],
+    "^": [2, 2, compilePower],
+    and: [1, Infinity, compileJunction],
+    or: [1, Infinity, compileJunction],
+    not: [1, 1, ([, tree], depth) => {
+      const run = condition(tree, depth);
+      return (values) => !run(values);
+    }],
+    piecewise: [1, Infinity, compilePiecewise],
+  };
+
+  function compile(tree, depth = DEPTH) {
+    if (typeof tree === "boolean") return () => tree;
+    if (typeof tree === "number") {
+      if (!Number.isSafeInteger(tree)) refuse("is not an exact integer", tree);
+      const value = BigInt(tree);
+      return () => value;
+    }
+    if (typeof tree === "string") return compileName(tree);
+    if (!Array.isArray(tree)) refuse("is not a tree", tree);
+    const head = tree[0];
+    const isListed = (table) => typeof head === "string" && Object.hasOwn(table, head);
+    const table = [NUMERIC, SPECIAL].find(isListed);
+    if (!table) refuse("is not a listed operator", head);
+    const [fewest, most, build] = table[head];
+    const count = tree.length - 1;
+    if (count < fewest || count > most) refuse("takes another number of arguments", tree);
+    if (depth <= 0) refuse(`is nested deeper than ${DEPTH}`);
+    if (table === SPECIAL) return build(tree, depth - 1);
+    const parts = tree.slice(1).map((part) => number(part, depth - 1));
+    return (values) => build(parts.map((part) => part(values)));
+  }
+
+  function number(tree, depth) {
+    const run = compile(tree, depth);
+    return (values) => {
+      const value = run(values);
+      if (typeof value === "boolean") refuse("is a condition, not a number", tree);
+      return value;
+    };
+  }
+
+  function condition(tree, depth) {
+    const run = compile(tree, depth);
+    return (values) => {
+      const value = run(values);
+      if (typeof value !== "boolean") refuse("is a number, not a condition", tree);
+      return value;
+    };
+  }
+
+  function compileName(name) {
+    if (!NAME.test(name)) refuse("is not a name", name);
+    return (values) => {
+      if (!values.has(name)) refuse("has no value", name);
+      return values.get(name);
+    };
+  }
+
+  function compileInteger(tree) {
+    const digits = tree[1];
+    const isLegal = typeof digits === "string" && /^-?[0-9]+$/.test(digits);
+    if (!isLegal || digits.length > DIGITS) refuse("is not an integer", tree);
+    const value = BigInt(digits);
+    return () => value;
+  }
+
+  function compilePower([, tree, exponent], depth) {
+    const isLegal = Number.isInteger(exponent) && exponent >= 0 && exponent <= POWER;
+    if (!isLegal) refuse(`is not an exponent from 0 to ${POWER}`, exponent);
+    const base = number(tree, depth), e = BigInt(exponent);
+    return (values) => power(base(values), e);
+  }
+
+  function compileJunction([head, ...trees], depth) {
+    const runs = trees.map((tree) => condition(tree, depth));
+    return head === "and"
+      ? (values) => runs.every((run) => run(values))
+      : (values) => runs.some((run) => run(values));
+  }
+
+  function compilePiecewise([, ...pairs], depth) {
+    const runs = pairs.map((pair) => {
+      if (!Array.isArray(pair) || pair.length !== 2) refuse("is not a pair", pair);
+      return [compile(pair[0], depth), condition(pair[1], depth)];
+    });
+    return (values) => {
+      const chosen = runs.find(([, holds]) => holds(values));
+      if (!chosen) refuse("no condition holds");
+      return chosen[0](values);
+    };
+  }
+
+  function evaluate(tree, values) {
+    const entries = Object.entries(values).map(([name, text]) => [name, BigInt(text)]);
+    const value = compile(tree)(new Map(entries));
+    return value.d ? `${value.n}/${value.d}` : String(value);
+  }
+
+  // ---- Text.
+
+  const MINUS = "\u2212", TIMES = "\u202f\u00b7\u202f";
+
+  const marked = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, ",");
+
+  // Exact: BigInt bytes over a unit, rounded half up to two places.
+  function decimal(count, unit) {
+    const hundredths = (count * 200n + unit) / (2n * unit);
+    if (hundredths === 0n && count > 0n) return "< 0.01";
+    const rest = String(hundredths % 100n).padStart(2, "0");
+    return `${marked(hundredths / 100n)}.${rest}`;
+  }
+
+  const UNITS = [
+    { from: 10n ** 9n, si: ["GB", 10n ** 9n], iec: ["GiB", 2n ** 30n] },
+    { from: 10n ** 6n, si: ["MB", 10n ** 6n], iec: ["MiB", 2n ** 20n] },
+    { from: 0n, si: ["kB", 10n ** 3n], iec: ["KiB", 2n ** 10n] },
+  ];
+  const unitsFor = (count) => UNITS.find((units) => count >= units.from);
+  const inUnit = (count, [name, unit]) => `${decimal(count, unit)} ${name}`;
+  const short = (count) => inUnit(count, unitsFor(count).si);
+
+  // A tree as a reader writes it; "" where that would be long.
+  const LEVEL = { "+": 1, "-": 1, "*": 2, "/": 2, "^": 4 };
+  function formula(tree, level = 0) {
+    if (!Array.isArray(tree)) {
+      return typeof tree === "number" ? marked(tree).replace("-", MINUS) : String(tree);
+    }
+    const [head, ...parts] = tree;
+    if (head === "int") return marked(parts[0]).replace("-", MINUS);
+    if (!Object.hasOwn(LEVEL, head)) {
+      if (head === "piecewise") return "…".repeat(99);
+      return `${head}(${parts.map((part) => formula(part)).join(", ")})`;
+    }
+    const own = LEVEL[head];
+    const texts = parts.map((part, i) => formula(part, own + (i && head === "/" ? 1 : 0)));
+    const joint = { "+": " + ", "-": ` ${MINUS} `, "*": TIMES, "/": "\u202f/\u202f" }[head];
+    let text = head === "^" ? `${texts[0]}^${texts[1]}` : texts.join(joint);
+    if (head === "-" && texts.length === 1) text = MINUS + texts[0];
+    return own < level ? `(${text})` : text;
+  }
+
+  // ---- The spec: read once, every field checked.
+
+  function check(holds, message) {
+    if (!holds) refuse(`the spec is not valid: ${message}`);
+  }
+  const isText = (value) => typeof value === "string";
+  const isList = (value) => Array.isArray(value);
+  const isIndex = (value, list) => Number.isInteger(value) && value in list;
+
+  function readSpec(text) {
+    const spec = JSON.parse(text);
+    check(spec && spec.version === 1, "version");
+    check(isText(spec.id) && /^[a-z][a-z0-9-]*$/.test(spec.id), "id");
+    check(isText(spec.title), "title");
+    check(isList(spec.selects) && isList(spec.sliders), "controls");
+    const controls = [...spec.selects.map(readSelect), ...spec.sliders.map(readSlider)];
+    const names = new Set(controls.map((control) => control.name));
+    check(names.size === controls.length, "names");
+    check(isList(spec.parts) && spec.parts.every(isText), "parts");
+    check(isList(spec.trees) && isList(spec.forms) && isList(spec.cases), "cases");
+    const trees = spec.trees.map((tree) => ({ tree, run: compile(tree) }));
+    const forms = spec.forms.map((form) => readForm(form, spec, trees));
+    check(spec.cases.every((index) => isIndex(index, forms)), "cases");
+    const count = spec.selects.reduce((product, each) => product * each.options.length, 1);
+    check(spec.cases.length === count, "number of cases");
+    const budgets = (spec.budgets ?? []).map(([name, tree]) => {
+      check(isText(name), "budget");
+      return { name, bytes: compile(tree)(new Map()) };
+    });
+    if (budgets.length) {
+      const options = budgets.map((budget) => budget.name);
+      controls.push(readSelect({ name: "budget", label: "Accelerator", options }));
+    }
+    const largest = spec.sliders.find((slider) => slider.name === spec.largest);
+    return {
+      id: spec.id, title: spec.title, parts: spec.parts, cases: spec.cases, forms,
+      controls, budgets, largest: budgets.length && largest,
+      selects: controls.slice(0, spec.selects.length),
+      sliders: controls.slice(spec.selects.length, spec.selects.length + spec.sliders.length),
+    };
+  }
+
+  function readSelect(select) {
+    const { name, label, options } = select;
+    check(isText(name) && NAME.test(name) && isText(label), "select");
+    check(isList(options) && options.length, "options");
+    check(options.every((each) => isText(each) || Number.isSafeInteger(each)), "options");
+    const find = (value) => options.find((option) => String(option) === String(value));
+    return { name, label, options, start: options[0], read: find };
+  }
+
+  function readSlider(slider) {
+    const { name, label, unit, min, max, start, step } = slider;
+    check(isText(name) && NAME.test(name) && isText(label) && isText(unit), "slider");
+    check([min, max, start].every(Number.isSafeInteger), "slider");
+    check(min >= 0 && min <= start && start <= max, "slider");
+    check(step === "power of two" || (Number.isSafeInteger(step) && step > 0), "step");
+    const read = (value) => {
+      const text = String(value);
+      if (!/^[0-9]{1,16}$/.test(text)) return undefined;
+      return Number(text) >= min && Number(text) <= max ? Number(text) : undefined;
+    };
+    return { name, label, unit, min, max, start, step, read, stops: powers(slider) };
+  }
+
+  function powers({ min, max, step }) {
+    if (step !== "power of two") return null;
+    const inside = [];
+    for (let n = 1; n < max; n *= 2) if (n > min) inside.push(n);
+    return [...new Set([min, ...inside, max])];
+  }
+
+  function readForm(form, spec, trees) {
+    if (isText(form)) return { message: form, parts: [] };
+    check(isList(form), "form");
+    const parts = form.map(([part, tree]) => {
+      check(isIndex(part, spec.parts) && isIndex(tree, trees), "form");
+      return { part, ...trees[tree] };
+    });
+    return { message: "", parts };
+  }
+
+  // ---- What a setting amounts to. No page in here.
+
+  function bytesOf(part, values) {
+    const value = part.run(values);
+    if (typeof value !== "bigint" || value < 0n) refuse("is not a number of bytes");
+    return value;
+  }
+
+  const sum = (form, values) =>
+    form.parts.reduce((total, part) => total + bytesOf(part, values), 0n);
+
+  function formOf(spec, state) {
+    const index = spec.selects.reduce(
+      (sofar, { name, options }) => sofar * options.length + options.indexOf(state[name]),
+      0,
+    );
+    return spec.forms[spec.cases[index]];
+  }
+
+  const valuesOf = (spec, state) =>
+    new Map(spec.sliders.map(({ name }) => [name, BigInt(state[name])]));
+
+  const LIMIT = 2n ** 62n;
+
+  // The largest value whose total fits: 0n if none does, null if there is no limit.
+  // Totals grow with every size, so a bisection is exact.
+  function largestFitting(form, values, name, budget) {
+    const fits = (size) => sum(form, new Map(values).set(name, size)) <= budget;
+    if (!fits(1n)) return 0n;
+    let low = 1n, high = 2n;
+    while (fits(high)) {
+      if (high > LIMIT) return null;
+      [low, high] = [high, high * 2n];
+    }
+    while (high - low > 1n) {
+      const middle = (low + high) / 2n;
+      if (fits(middle)) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+
+  function resultOf(spec, state) {
+    const form = formOf(spec, state);
+    const budget = spec.budgets.find(({ name }) => name === state.budget)?.bytes;
+    if (form.message) return { form, budget, message: form.message };
+    try {
+      const values = valuesOf(spec, state);
+      const bytes = form.parts.map((part) => bytesOf(part, values));
+      const total = bytes.reduce((x, y) => x + y, 0n);
+      const largest = spec.largest
+        ? largestFitting(form, values, spec.largest.name, budget) : undefined;
+      return { form, budget, bytes, total, largest };
+    } catch (error) {
+      return { form, budget, message: error.message };
+    }
+  }
+
+  // ---- The page. Elements are made by name and filled with text, never with HTML.
+
+  const SVG = "http://www.w3.org/2000/svg";
+
+  function make(tag, attributes = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children);
+    return node;
+  }
+
+  function draw(tag, attributes = {}, ...children) {
+    const node = document.createElementNS(SVG, tag);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children);
+    return node;
+  }
+
+  // Writing costs a new layout even if nothing differs, so only differences are written.
+  function setText(node, text) {
+    if (node.textContent !== text) node.textContent = text;
+  }
+
+  function setAttribute(node, name, value) {
+    if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  }
+
+  // All but the listed nodes are hidden.
+  function showOnly(nodes, listed) {
+    nodes.forEach((node, index) => {
+      const isHidden = !listed.has(index);
+      if (node.hasAttribute("hidden") !== isHidden) node.toggleAttribute("hidden", isHidden);
+    });
+  }
+  const partsOf = (form) => new Set(form.parts.map(({ part }) => part));
+
+  function makeControl(control, uid, change) {
+    const id = `${uid}-${control.name}`;
+    return control.options
+      ? makeSelect(control, id, change) : makeSlider(control, id, change);
+  }
+
+  function makeSelect({ name, label, options, read }, id, change) {
+    const select = make("select", { id, name });
+    for (const option of options) {
+      select.append(make("option", { value: String(option) }, String(option)));
+    }
+    select.addEventListener("change", () => change(name, read(select.value)));
+    const node = make("div", { class: "ebx-control" }, make("label", { for: id }, label), select);
+    return { node, show: (value) => { select.value = String(value); } };
+  }
+
+  function makeSlider(slider, id, change) {
+    const { name, label, unit, min, max, step, stops, read } = slider;
+    const ends = stops ? { min: 0, max: stops.length - 1, step: 1 } : { min, max, step };
+    const range = make("input", { type: "range", id, ...ends });
+    const exact = make("input", {
+      type: "number", inputmode: "numeric", id: `${id}-exact`, min, max, step: 1,
+      "aria-label": `${label}, exact`,
+    });
+    const hint = make("span", { class: "ebx-hint", id: `${id}-hint`, hidden: "" },
+      `an integer from ${marked(min)} to ${marked(max)}`);
+    range.addEventListener("input", () => {
+      const position = Number(range.value);
+      change(name, stops ? stops[position] : read(position));
+    });
+    function showInvalid(isInvalid) {
+      exact.toggleAttribute("aria-invalid", false);
+      if (isInvalid) exact.setAttribute("aria-invalid", "true");
+      if (isInvalid) exact.setAttribute("aria-describedby", hint.id);
+      else exact.removeAttribute("aria-describedby");
+      hint.hidden = !isInvalid;
+    }
+    let shown;
+    exact.addEventListener("input", () => {
+      const value = read(exact.value);
+      showInvalid(value === undefined);
+      if (value !== undefined) change(name, value, exact);
+    });
+    exact.addEventListener("blur", () => {
+      exact.value = String(shown);
+      showInvalid(false);
+    });
+    const node = make("div", { class: "ebx-control" },
+      make("label", { for: id }, ...labelled(label, unit)),
+      make("div", { class: "ebx-slider" }, range, exact), hint);
+    function show(value, source) {
+      shown = value;
+      range.value = String(stops ? position(stops, value) : value);
+      range.setAttribute("aria-valuetext", `${marked(value)} ${unit}`);
+      if (source === exact) return;
+      exact.value = String(value);
+      showInvalid(false);
+    }
+    return { node, show };
+  }
+
+  function position(stops, value) {
+    const next = stops.findIndex((stop) => stop > value);
+    return next < 0 ? stops.length - 1 : Math.max(next - 1, 0);
+  }
+
+  const labelled = (label, unit) => label.includes(unit)
+    ? [label] : [label, make("span", { class: "ebx-unit" }, ` (${unit})`)];
+
+  // Hatches, so that parts differ by more than colour.
+  const HATCHES = [
+    "", "M-2 10 10 -2M6 14 14 6M-6 6 6 -6", "M4 4h.01", "M-2 -2 14 14M-6 2 6 14M2 -6 14 6",
+    "M4 0V8", "M0 4H8M4 0V8", "M0 4H8",
+  ];
+
+  function makeHatches(uid) {
+    const patterns = HATCHES.map((d, i) => draw("pattern",
+      { id: `${uid}-hatch-${i}`, width: 8, height: 8, patternUnits: "userSpaceOnUse" },
+      draw("path", { d, class: "ebx-hatch", "stroke-linecap": "round",
+        "stroke-width": i === 2 ? 3.5 : 1.6 })));
+    const over = draw("pattern", { id: `${uid}-over`, width: 10, height: 10,
+      patternUnits: "userSpaceOnUse" },
+      draw("rect", { class: "ebx-over-veil", width: 10, height: 10 }),
+      draw("path", { d: "M-2 12 12 -2M-2 2 2 -2M8 12 12 8", class: "ebx-over-line" }));
+    return draw("defs", {}, ...patterns, over);
+  }
+
+  function makeBox(uid, index) {
+    const hatch = `url(#${uid}-hatch-${index % HATCHES.length})`;
+    return draw("g", {},
+      draw("rect", { class: `ebx-fill-${index % 8}`, height: "100%" }),
+      draw("rect", { fill: hatch, height: "100%" }));
+  }
+
+  function place(box, x, width) {
+    for (const rect of box.children) {
+      setAttribute(rect, "x", `${x}%`);
+      setAttribute(rect, "width", `${width}%`);
+    }
+  }
+
+  // Pixels only: the one place where a number is not exact.
+  const percent = (part, of) => (of ? Number((part * 100000n) / of) / 1000 : 0);
+
+  function makeBar(spec, uid) {
+    const boxes = spec.parts.map((_, index) => makeBox(uid, index));
+    const over = draw("rect", { class: "ebx-over", height: "100%", fill: `url(#${uid}-over)` });
+    const line = draw("rect", { class: "ebx-line", height: "100%", width: 3 });
+    const svg = draw("svg", { class: "ebx-bar", "aria-hidden": "true" },
+      makeHatches(uid), ...boxes, over, line);
+    const mark = make("div", { class: "ebx-mark", "aria-hidden": "true" });
+    function show({ form, bytes = [], total = 0n, budget }) {
+      const axis = budget !== undefined && budget > total ? budget : total;
+      showOnly(boxes, partsOf(form));
+      let x = 0n;
+      bytes.forEach((count, i) => {
+        place(boxes[form.parts[i].part], percent(x, axis), percent(count, axis));
+        x += count;
+      });
+      const isOver = budget !== undefined && total > budget;
+      over.toggleAttribute("hidden", !isOver);
+      line.toggleAttribute("hidden", budget === undefined);
+      mark.hidden = budget === undefined;
+      if (budget === undefined) return;
+      const at = percent(budget, axis);
+      setAttribute(over, "x", `${at}%`);
+      setAttribute(over, "width", `${100 - at}%`);
+      setAttribute(line, "x", `${at}%`);
+      setAttribute(line, "transform", at > 50 ? "translate(-3 0)" : "");
+      setText(mark, `budget ${short(budget)}`);
+      mark.style.marginLeft = at > 50 ? "0" : `${at}%`;
+      mark.style.marginRight = at > 50 ? `${100 - at}%` : "0";
+      mark.style.textAlign = at > 50 ? "right" : "left";
+    }
+    return { nodes: [svg, mark], show };
+  }
+
+  function makeTable(spec, uid) {
+    const si = make("th", { scope: "col" }), iec = make("th", { scope: "col" });
+    const rows = spec.parts.map((name, index) => makeRow(name, uid, index));
+    const foot = makeRow("total", uid, null);
+    const table = make("table", { class: "ebx-table" },
+      make("caption", {}, "Bytes by part"),
+      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "part"),
+        make("th", { scope: "col" }, "bytes"), si, iec)),
+      make("tbody", {}, ...rows.map((row) => row.node)),
+      make("tfoot", {}, foot.node));
+    function show({ form, bytes = [], total, message }) {
+      table.hidden = message !== undefined;
+      if (message !== undefined) return;
+      const units = unitsFor(total);
+      setText(si, units.si[0]);
+      setText(iec, units.iec[0]);
+      showOnly(rows.map((row) => row.node), partsOf(form));
+      bytes.forEach((count, i) => {
+        const part = form.parts[i];
+        rows[part.part].show(count, units, spec.sliders.length ? part : null);
+      });
+      foot.show(total, units, null);
+    }
+    return { node: table, show };
+  }
+
+  function makeRow(name, uid, index) {
+    const swatch = index === null ? "" : draw("svg",
+      { class: "ebx-swatch", "aria-hidden": "true" }, makeBox(uid, index));
+    if (swatch) place(swatch.firstChild, 0, 100);
+    const small = make("span", { class: "ebx-formula" });
+    const cells = [0, 1, 2].map(() => make("td"));
+    const node = make("tr", {}, make("th", { scope: "row" }, swatch, name, small), ...cells);
+    function show(count, units, part) {
+      if (part) {
+        part.text ??= formula(part.tree);
+        const isShort = part.text.length <= 60 && /[A-Za-z]/.test(part.text);
+        setText(small, isShort ? part.text : "");
+      }
+      setText(cells[0], marked(count));
+      setText(cells[1], decimal(count, units.si[1]));
+      setText(cells[2], decimal(count, units.iec[1]));
+    }
+    return { node, show };
+  }
+
+  function verdict({ total, budget, message }) {
+    if (message !== undefined) return ["none", "This choice does not exist: " + message];
+    if (budget === undefined) return ["none", ""];
+    if (total <= budget) return ["fits", `Fits. ${short(budget - total)} stay free.`];
+    const times = decimal(total, budget);
+    const over = short(total - budget);
+    return ["over", `Does not fit: ${over} too much, ${times} times the budget.`];
+  }
+
+  function largestText({ largest, message }, slider) {
+    if (!slider || message !== undefined) return "";
+    const { name } = slider;
+    if (largest === null) return `Any ${name} fits: the total stays below the budget.`;
+    if (largest === 0n) return `Not even ${name} = 1 fits with these settings.`;
+    return `Largest ${name} that fits with these settings: ${marked(largest)}`;
+  }
+
+  let mounted = 0;
+
+  // Mount an explorer in `root`. `start` holds values that replace the spec's.
+  function mount(root, text, { start = {}, change = () => {} } = {}) {
+    const spec = readSpec(text);
+    const uid = `${spec.id}-${++mounted}`;
+    const state = Object.fromEntries(spec.controls.map(({ name, start }) => [name, start]));
+    const controls = new Map();
+    for (const control of spec.controls) {
+      controls.set(control.name, makeControl(control, uid, move));
+    }
+    const headline = make("output", { class: "ebx-total", "aria-live": "off" });
+    const exact = make("span", { class: "ebx-exact" });
+    const judged = make("output", { class: "ebx-verdict", "aria-live": "off" });
+    const largest = make("output", { class: "ebx-largest", "aria-live": "off" });
+    const spoken = make("div", { class: "ebx-spoken", role: "status", "aria-live": "polite" });
+    const reset = make("button", { type: "button", class: "ebx-reset" }, "Reset");
+    const bar = makeBar(spec, uid), table = makeTable(spec, uid);
+    const grid = make("div", { class: "ebx-controls" },
+      ...[...controls.values()].map((control) => control.node));
+    const scroller = make("div", { class: "ebx-scroll" }, table.node);
+    const live = make("div",
+      { class: "ebx-live", role: "group", "aria-labelledby": `${uid}-title` },
+      make("div", { class: "ebx-head" },
+        make("p", { class: "ebx-title", id: `${uid}-title` }, spec.title), reset),
+      grid, make("p", { class: "ebx-answer" }, headline, exact),
+      ...bar.nodes, judged, largest, scroller, spoken);
+    let timer = 0, result;
+
+    function update(source) {
+      for (const [name, control] of controls) control.show(state[name], source);
+      result = resultOf(spec, state);
+      const { total, message } = result;
+      const isNone = message !== undefined;
+      setText(headline, isNone ? "no total" : short(total));
+      setText(exact, isNone ? "" : `${inUnit(total, unitsFor(total).iec)}, `
+        + `exactly ${marked(total)} bytes`);
+      const [mood, words] = verdict(result);
+      setText(judged, words);
+      judged.dataset.mood = mood;
+      setText(largest, largestText(result, spec.largest));
+      bar.show(result);
+      table.show(result);
+    }
+
+    // One sentence, once the reader has come to rest.
+    function announce() {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        const total = result.message === undefined ? `Total ${headline.textContent}.` : "";
+        setText(spoken, [total, judged.textContent, largest.textContent].join(" ").trim());
+      }, 900);
+    }
+
+    // Take what is legal of `values`; true if anything was.
+    function take(values) {
+      const legal = spec.controls.filter(({ name, read }) =>
+        Object.hasOwn(values, name) && read(values[name]) !== undefined);
+      for (const { name, read } of legal) state[name] = read(values[name]);
+      return legal.length > 0;
+    }
+
+    function move(name, value, source) {
+      if (!take({ [name]: value })) return;
+      update(source);
+      announce();
+      change({ ...state });
+    }
+
+    reset.addEventListener("click", () => {
+      take(Object.fromEntries(spec.controls.map(({ name, start }) => [name, start])));
+      update();
+      announce();
+      change({ ...state });
+    });
+    const explorer = {
+      spec,
+      get: () => ({ ...state }),
+      set: (values) => { if (take(values)) update(); },
+      result: () => result,
+    };
+    take(start);
+    update();
+    root.append(live);
+    root.classList.add("ebx-mounted");
+    const watch = new ResizeObserver(() => {
+      const scrolls = scroller.scrollWidth > scroller.clientWidth;
+      if (scrolls) scroller.tabIndex = 0;
+      else scroller.removeAttribute("tabindex");
+    });
+    watch.observe(scroller);
+    watch.observe(table.node);
+    explorers.set(root, explorer);
+    return explorer;
+  }
+
+  // ---- The address: #kv-cache.model=Qwen3-0.6B&kv-cache.t=8192
+
+  function fragmentPairs() {
+    return location.hash.slice(1).split("&").flatMap((pair) => {
+      const [key, ...rest] = pair.split("=");
+      if (!rest.length) return [];
+      try {
+        return [[decodeURIComponent(key), decodeURIComponent(rest.join("="))]];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  function readFragment(id) {
+    const own = fragmentPairs().filter(([key]) => key.startsWith(`${id}.`));
+    return Object.fromEntries(own.map(([key, value]) => [key.slice(id.length + 1), value]));
+  }
+
+  let writer = 0;
+  const unwritten = new Map();
+
+  function writeFragment(id, state) {
+    unwritten.set(id, state);
+    clearTimeout(writer);
+    writer = setTimeout(() => {
+      let pairs = fragmentPairs();
+      for (const [id, state] of unwritten) {
+        pairs = pairs.filter(([key]) => !key.startsWith(`${id}.`));
+        pairs.push(...Object.entries(state).map(([name, value]) => [`${id}.${name}`, value]));
+      }
+      unwritten.clear();
+      const text = pairs.map((pair) => pair.map(encodeURIComponent).join("=")).join("&");
+      history.replaceState(history.state, "", `#${text}`);
+    }, 300);
+  }
+
+  // ---- The three homes: a page, a live kernel, a clock.
+
+  const explorers = new Map();
+
+  function mountInPage(root) {
+    const text = root.dataset.spec;
+    try {
+      const { id } = JSON.parse(text);
+      const start = readFragment(id);
+      const change = (state) => writeFragment(id, state);
+      const explorer = mount(root, text, { start, change });
+      window.addEventListener("hashchange", () => explorer.set(readFragment(id)));
+      if (Object.keys(start).length) root.scrollIntoView({ block: "center" });
+    } catch (error) {
+      root.prepend(make("p", { class: "ebx-broken" },
+        `The explorer cannot start (${error.message}). The table holds without it.`));
+    }
+  }
+
+  function render({ model, el }) {
+    const root = make("div", { class: "ebx" });
+    const explorer = mount(root, model.get("spec"), {
+      start: model.get("state"),
+      change(state) {
+        model.set("state", state);
+        model.save_changes();
+      },
+    });
+    const follow = () => explorer.set(model.get("state"));
+    model.on("change:state", follow);
+    el.append(root);
+    return () => {
+      model.off("change:state", follow);
+      explorers.delete(root);
+    };
+  }
+
+  function benchmark(element, n) {
+    const explorer = explorers.get(element);
+    const pick = (count) => Math.floor(Math.random() * count);
+    const random = ({ options, min, max }) =>
+      options ? options[pick(options.length)] : min + pick(max - min + 1);
+    return Array.from({ length: n }, () => {
+      const control = explorer.spec.controls[pick(explorer.spec.controls.length)];
+      const value = random(control);
+      const before = performance.now();
+      explorer.set({ [control.name]: value });
+      element.getBoundingClientRect();
+      return performance.now() - before;
+    });
+  }
+
+  globalThis.EveryByte = { evaluate, benchmark, explorers, render };
+
+  function start() {
+    document.querySelectorAll("every-byte-explorer[data-spec]").forEach(mountInPage);
+  }
+  // A module has no current script; in a live kernel `render` does the mounting.
+  if (document.currentScript) {
+    if (document.readyState !== "loading") start();
+    else document.addEventListener("DOMContentLoaded", start);
+  }
+})();

@@ -2,9 +2,12 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
+
 from llm_memory import fields, kv_cache, load_model, weights
+from llm_memory.kv_cache import cache_layers, cache_ledger
 
 MEASURED = fields.DATA / "measured"
 
@@ -53,6 +56,29 @@ def test_the_expanded_layout_is_what_attention_receives(name):
     for shape, expanded in case["shapes"].items():
         b, t = map(int, shape.split(","))
         assert derived(ledger, b=b, t=t) == counted(expanded["rows"]), shape
+
+
+@pytest.mark.parametrize("name", record("windowed_prefill"))
+def test_right_after_a_prompt_a_windowed_cache_holds_all_of_it(name):
+    case = record("windowed_prefill")[name]
+    b, s = case["b"], case["s"]
+    layers = cache_layers(load_model(case["config"]))
+    whole = [
+        replace(group, tokens=[replace(kept, window=None) for kept in group.tokens])
+        for group in layers
+    ]
+    one_less = [
+        replace(
+            group,
+            tokens=[
+                replace(kept, window=kept.window and kept.window - 1)
+                for kept in group.tokens
+            ],
+        )
+        for group in layers
+    ]
+    assert cache_ledger(whole).evaluate(b=b, t=s) == case["storages"]
+    assert cache_ledger(one_less).evaluate(b=b, t=s) == case["tensors"]
 
 
 @pytest.mark.parametrize("model_type", record("config_defaults"))

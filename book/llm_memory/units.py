@@ -1,10 +1,9 @@
 """Data types and units: the only place where a byte has a size.
 
 Powers of ten carry SI prefixes (kB, MB, GB), powers of two carry IEC prefixes
-(KiB, MiB, GiB); see {cite}`IEC80000-13`.
+(KiB, MiB, GiB); as IEC 80000-13 defines them.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 
 from sympy import Expr, Rational, ceiling, sympify
@@ -12,14 +11,30 @@ from sympy import Expr, Rational, ceiling, sympify
 from .errors import choose
 
 
-@dataclass(frozen=True)
-class DType:
-    """A data type: its name here, its bits per element, PyTorch's name for it."""
+class DType(str):
+    """A data type: a string, its name here, that knows its size.
 
-    name: str
-    bits: int
-    torch: str
-    meaning: str
+    Attributes:
+        bits: bits per element.
+        torch: PyTorch's name for it.
+        meaning: what the bits are.
+
+    >>> dtype("bf16") == "bf16", dtype("bf16").torch
+    (True, 'bfloat16')
+    """
+
+    def __new__(cls, name: str, bits: int, torch: str, meaning: str):
+        self = super().__new__(cls, name)
+        self.bits, self.torch, self.meaning = bits, torch, meaning
+        return self
+
+    def __getnewargs__(self):
+        return (str(self), self.bits, self.torch, self.meaning)
+
+    @property
+    def name(self) -> str:
+        """The name as a plain string."""
+        return str(self)
 
     @property
     def bytes(self) -> Rational:
@@ -29,9 +44,6 @@ class DType:
         (2, 1/2)
         """
         return Rational(self.bits, 8)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 DTYPES = {

@@ -71,6 +71,8 @@ def fold(page):
         box["class"] = [c for c in box["class"] if c not in ("dropdown", "toggle")]
         box["class"].append("folded")
         title.name = "summary"
+        for link in title.find_all("a"):  # a link inside a button is out of reach
+            link.unwrap()
 
 
 def draw_icons(page):
@@ -136,7 +138,8 @@ def secure(page):
     }
     policy = POLICY.format(scripts=" ".join(["'self'", *hashes]))
     attributes = {"http-equiv": "Content-Security-Policy", "content": policy}
-    page.head.find("meta", charset=True).insert_after(page.new_tag("meta", attrs=attributes))
+    meta = page.new_tag("meta", attrs=attributes)
+    page.head.find("meta", charset=True).insert_after(meta)
 
 
 def _digest(script: str) -> str:

@@ -41,12 +41,13 @@ SILENT = (
     ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Assert, ast.Import, ast.ImportFrom,
     ast.FunctionDef, ast.ClassDef,
 )  # fmt: skip
-SWITCHED_OFF = re.compile(r"raises-exception|skip|nbval-|remove-|NBVAL_|PYTEST_VALIDATE")
+SWITCHED_OFF = re.compile("raises-exception|skip|nbval-|remove-|NBVAL_|PYTEST_VALID")
 CLAIMS = Path(__file__).parents[1] / "book" / "llm_memory" / "data" / "claims.json"
 CLAIM = re.compile(r"\[(S\d[\w.-]*)\]")
 NUMBER = re.compile(r"(?<![\w.,-])\d[\d,]*(?:\.\d+)?(?![\w-])")
 BYTES = re.compile(
-    r"(?<![\w.,^-])(\d[\d,.]*)[\s~]?(?:[kKMGT]i?B|bytes?|B(?!\s+(?:parameters|weights)))\b"
+    r"(?<![\w.,^-])(\d[\d,.]*)[\s~]?"
+    r"(?:[kKMGT]i?B|bytes?|B(?!\s+(?:parameters|weights)))\b"
 )
 PRODUCT = re.compile(
     r"(?:RTX|GTX|Tesla|V100|A100|H100|H200|B200|L4|L40S?|MI\d+X?)[\w -]*?\d+ ?GB"
@@ -70,9 +71,11 @@ class Chapter:
         self.code = [cell for cell in self.cells if cell.cell_type == "code"]
         self.prose = [cell for cell in self.cells if cell.cell_type == "markdown"]
         self.sections = {"": []}
+        current = ""
         for cell in self.cells:
             for name, part in _split(cell):
-                self.sections.setdefault(name or list(self.sections)[-1], []).append(part)
+                current = name or current
+                self.sections.setdefault(current, []).append(part)
 
     def text(self, section: str) -> str:
         """Return the Markdown of a section."""
@@ -344,8 +347,8 @@ def _has_image(output) -> bool:
 
 
 def _numbers(text: str) -> set[Decimal]:
-    found = NUMBER.findall(text)
-    return {Decimal(number.rstrip(",").replace(",", "")).normalize() for number in found}
+    found = (number.replace(",", "") for number in NUMBER.findall(text))
+    return {Decimal(number).normalize() for number in found}
 
 
 def _name(cell) -> str:

@@ -29,8 +29,10 @@ def main() -> None:
 def lock(source: str, target: str) -> None:
     """Resolve `source` into exact versions."""
     environment = os.environ | {"CUSTOM_COMPILE_COMMAND": "make lock"}
-    command = (sys.executable, "-m", "piptools", "compile", *OPTIONS, "-o", target, source)
-    subprocess.run(command, env=environment, check=True)
+    compiler = (sys.executable, "-m", "piptools", "compile")
+    subprocess.run(
+        (*compiler, *OPTIONS, "-o", target, source), env=environment, check=True
+    )
 
 
 if __name__ == "__main__":

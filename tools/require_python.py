@@ -5,12 +5,12 @@ Written for any Python, so that the message appears instead of a syntax error.
 
 import sys
 
-if sys.version_info < (3, 11):
-    version = "%d.%d" % sys.version_info[:2]  # noqa: UP031
+if sys.version_info < (3, 11):  # noqa: UP036
+    version = ".".join(str(part) for part in sys.version_info[:2])
     sys.exit(
-        "Every Byte needs Python 3.11 or newer; this is %s (%s). "  # noqa: UP031
-        "Choose another with: make PYTHON=/path/to/python3.11" % (version, sys.executable)
-    )
+        "Every Byte needs Python 3.11 or newer; " + sys.executable + " is " + version
+        + ". Choose another: make PYTHON=/path/to/python3.11"
+    )  # fmt: skip
 try:
     import ensurepip  # noqa: F401
 except ImportError:

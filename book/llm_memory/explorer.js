@@ -241,13 +241,13 @@
     check(spec.cases.every((index) => isIndex(index, forms)), "cases");
     const count = spec.selects.reduce((product, each) => product * each.options.length, 1);
     check(spec.cases.length === count, "number of cases");
-    const budgets = (spec.budgets ?? []).map(([name, tree]) => {
+    const budgets = (spec.budgets?.bytes ?? []).map(([name, tree]) => {
       check(isText(name), "budget");
       return { name, bytes: compile(tree)(new Map()) };
     });
     if (budgets.length) {
       const options = budgets.map((budget) => budget.name);
-      controls.push(readSelect({ name: "budget", label: "Accelerator", options }));
+      controls.push(readSelect({ name: "budget", label: spec.budgets.label, options }));
     }
     const largest = spec.sliders.find((slider) => slider.name === spec.largest);
     return {
@@ -377,6 +377,13 @@
   // Writing costs a new layout even if nothing differs, so only differences are written.
   function setText(node, text) {
     if (node.textContent !== text) node.textContent = text;
+  }
+
+  // Digits that may wrap after a comma where there is no room.
+  function setDigits(node, text) {
+    if (node.textContent === text) return;
+    const groups = text.split(/(?<=,)/);
+    node.replaceChildren(...groups.flatMap((group, i) => (i ? [make("wbr"), group] : [group])));
   }
 
   function setAttribute(node, name, value) {
@@ -568,7 +575,7 @@
         const isShort = part.text.length <= 60 && /[A-Za-z]/.test(part.text);
         setText(small, isShort ? part.text : "");
       }
-      setText(cells[0], marked(count));
+      setDigits(cells[0], marked(count));
       setText(cells[1], decimal(count, units.si[1]));
       setText(cells[2], decimal(count, units.iec[1]));
     }

@@ -47,7 +47,10 @@ def make_spec(explorer) -> dict:
         "cases": cases,
     }
     if explorer.budgets:
-        spec["budgets"] = [[k, to_tree(v)] for k, v in explorer.budgets.items()]
+        spec["budgets"] = {
+            "label": explorer.control("budget").label,
+            "bytes": [[k, to_tree(v)] for k, v in explorer.budgets.items()],
+        }
     return spec | ({"largest": explorer.searched} if explorer.searched else {})
 
 

@@ -64,9 +64,9 @@ class CacheFormat:
 PLAIN = {name: CacheFormat(units.dtype(name)) for name in ("fp32", "fp16", "bf16")}
 SCALED = {"scale": units.dtype("fp16"), "zero_point": units.dtype("fp16")}
 FORMATS = PLAIN | {
-    "fp8": CacheFormat(units.dtype("fp8"), source="vllm_fp8_cache"),
-    "int8": CacheFormat(units.dtype("int8"), **SCALED, source="lmdeploy_cache"),
-    "int4": CacheFormat(units.dtype("int4"), **SCALED, source="lmdeploy_cache"),
+    "fp8": CacheFormat(units.dtype("fp8"), source="VLLMCache"),
+    "int8": CacheFormat(units.dtype("int8"), **SCALED, source="LMDeploy"),
+    "int4": CacheFormat(units.dtype("int4"), **SCALED, source="LMDeploy"),
 }
 LAYOUTS = ("latent", "expanded")
 

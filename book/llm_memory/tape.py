@@ -106,7 +106,8 @@ class Operation:
 class Scope:
     """Where on the tape we are: name prefix, repeats of the layer, part.
 
-    `whole` names the part of everything inside, whatever inner scopes say.
+    `whole` names the part of everything inside, whatever inner scopes say. `layer` is
+    the prefix of the layer that we are in.
     """
 
     prefix: str = ""
@@ -114,6 +115,7 @@ class Scope:
     part: str = ""
     whole: str = ""
     group: int = 0
+    layer: str = ""
 
 
 class Tape:
@@ -135,6 +137,7 @@ class Tape:
             part or outer.part,
             whole or outer.whole,
             self.groups if layers else outer.group,
+            outer.prefix + prefix if layers else outer.layer,
         )
         yield self
         self._scope = outer
@@ -157,17 +160,17 @@ class Tape:
             bias: whether a bias is added.
             split: "output" (column parallel), "input" (row parallel) or None.
             heads: groups of heads on the split axis, if it is made of heads.
-            role, transposed, checkpoint: as in `Parameter`.
+            role, transposed: as in `Parameter`.
+            checkpoint: the module's name in the file, inside the layer, if it differs.
             shared: use this parameter, loaded earlier, in place of an own one.
         """
         inputs = x.shape[-1]
         shape = (inputs, width) if transposed else (width, inputs)
         axis = {"output": int(transposed), "input": int(not transposed)}.get(split)
-        stored = f"{self._scope.prefix}{checkpoint}.weight" if checkpoint else None
         own = [] if shared else [
             self.parameter(
                 f"{name}.weight", shape, role, split=axis, heads=heads,
-                transposed=transposed, checkpoint=(stored,) if stored else (),
+                transposed=transposed, checkpoint=self._stored(checkpoint),
             )
         ]  # fmt: skip
         if bias:
@@ -201,20 +204,20 @@ class Tape:
             routes: the router's scores, one per expert.
             width: the experts' width.
             active: experts that a token uses.
-            checkpoint: the file's names of an expert's gate, up and down matrices.
+            checkpoint: the file's names, inside the layer, of an expert's gate, up and
+                down matrices.
         """
         experts = routes.shape[-1]
         h = x.shape[-1]
-        prefix = self._scope.prefix
-        gate, up, down = (f"{prefix}{name}.weight" for name in checkpoint)
+        gate, up, down = checkpoint
         own = [
             self.parameter(
                 "experts.gate_up_proj", (experts, 2 * width, h), "experts",
-                split=1, fused=2, checkpoint=(gate, up),
+                split=1, fused=2, checkpoint=self._stored(gate, up),
             ),
             self.parameter(
                 "experts.down_proj", (experts, h, width), "experts",
-                split=2, checkpoint=(down,),
+                split=2, checkpoint=self._stored(down),
             ),
         ]  # fmt: skip
         own = [replace(each, active=sympify(active)) for each in own]
@@ -243,6 +246,9 @@ class Tape:
         return Parameter(
             scope.prefix + name, sizes, role, scope.count, part, checkpoint, **facts
         )
+
+    def _stored(self, *names: str) -> tuple[str, ...]:
+        return tuple(f"{self._scope.layer}{name}.weight" for name in names if name)
 
     @property
     def parameters(self) -> list[Parameter]:

@@ -51,15 +51,15 @@ FORMATS = {
     for each in (
         Format(
             "int8", units.dtype("int8"), (1, None), units.dtype("fp32"),
-            source="llm_int8",
+            source="Dettmers2022",
         ),
         Format(
             "fp8", units.dtype("fp8"), (128, 128), units.dtype("fp32"),
-            source="deepseek_v3",
+            source="DeepSeekV3",
         ),
         Format(
             "int4", units.dtype("int4"), (1, 128), units.dtype("fp16"),
-            units.dtype("int4"), source="awq",
+            units.dtype("int4"), source="Lin2024",
         ),
     )
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """GPT-2: LayerNorm, learned positions, one fused projection, biases everywhere.
 
-Source: {cite}`gpt2` and transformers' modeling_gpt2.py, whose Conv1D stores (in, out).
+Source: Radford et al. (2019) and transformers' modeling_gpt2.py, whose Conv1D stores (in, out).
 """
 
 from ..tape import Activation, Cached, Tape

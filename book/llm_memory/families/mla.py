@@ -2,7 +2,7 @@
 
 Keys and values of all heads are made from one latent of width c_kv and one rotated
 key of width d_r. The two are all that needs to be cached.
-Source: {cite}`deepseek_v2` and transformers' modeling_deepseek_v3.py.
+Source: DeepSeek-V2 (2024) and transformers' modeling_deepseek_v3.py.
 """
 
 from ..errors import ConfigError

@@ -4,7 +4,8 @@ from ..tape import Activation, Tape
 from . import llama
 
 # The checkpoint stores each expert j by itself; transformers stacks them.
-EXPERT = tuple(f"experts.{{j}}.{name}_proj" for name in ("gate", "up", "down"))
+EXPERT = tuple(f"mlp.experts.{{j}}.{name}_proj" for name in ("gate", "up", "down"))
+MIXTRAL_ROUTER = "block_sparse_moe.gate"
 MIXTRAL_EXPERT = tuple(
     f"block_sparse_moe.experts.{{j}}.{w}" for w in ("w1", "w3", "w2")
 )
@@ -14,7 +15,10 @@ def mlp(tape: Tape, model, x: Activation) -> Activation:
     """Router, routed experts, and the shared experts that every token uses."""
     mixtral = model.model_type == "mixtral"
     with tape.scope(part="router"):
-        routes = tape.linear(x, "gate", model.E, role="router")  # (b, s, E)
+        file_name = MIXTRAL_ROUTER if mixtral else ""
+        routes = tape.linear(  # (b, s, E)
+            x, "gate", model.E, role="router", checkpoint=file_name
+        )
         if model.correction_bias:
             routes = tape.add_buffer(routes, "gate.e_score_correction_bias")
     y = tape.experts(

@@ -1,6 +1,6 @@
 """OPT: GPT-2's layer with separate projections, and a narrow embedding in one size.
 
-Source: {cite}`opt` and transformers' modeling_opt.py.
+Source: Zhang et al. (2022) and transformers' modeling_opt.py.
 """
 
 from ..tape import Activation, Cached, Tape

@@ -20,9 +20,11 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parents[1]
 PARTS = ("_config.yml", "_toc.yml", "requirements.in", "requirements.txt",
          "pyproject.toml", "book", "sphinx_extension", "tools")  # fmt: skip
-BUILD = ("jupyter_book", "build", ".", "--path-output", ".", "-q", "-n", "-W")
-NBVAL = ("pytest", "--nbval", "--nbval-current-env", "-q", "-n", "2",
-         "--dist", "loadfile", "book")  # fmt: skip
+BUILD = (str(Path(sys.executable).with_name("jupyter-book")), "build", ".",
+         "--path-output", ".", "-q", "-n", "-W")  # fmt: skip
+EXECUTE = (sys.executable, "tools/execute.py")
+NBVAL = (sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q",
+         "-n", "2", "--dist", "loadfile", "book")  # fmt: skip
 UPDATE = "e => EveryByte.benchmark(e, 1000)"
 
 
@@ -63,7 +65,7 @@ def measure(copy: Path):
         yield f"{name}: explorer update, p95", times[len(times) * 95 // 100], "ms", 2
     notebooks = sorted(str(p.relative_to(copy)) for p in copy.glob("book/*.ipynb"))
     shutil.copytree(ROOT / "book", copy / "book", dirs_exist_ok=True)
-    yield "make execute", timed(copy, "tools/execute.py", *notebooks), "s", 25
+    yield "make execute", timed(copy, *EXECUTE, *notebooks), "s", 25
     yield "nbval", timed(copy, *NBVAL), "s", 25
 
 
@@ -76,10 +78,8 @@ def copy_part(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def timed(folder: Path, program: str, *arguments: str) -> float:
-    """Return the seconds that a Python program takes; it must succeed."""
-    how = (program,) if program.endswith(".py") else ("-m", program)
-    command = (sys.executable, *how, *arguments)
+def timed(folder: Path, *command: str) -> float:
+    """Return the seconds that a command takes; it must succeed."""
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:

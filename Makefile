@@ -53,7 +53,7 @@ clean:  ## remove the site and every cache, not the environments
 	find book tests tools sphinx_extension -name __pycache__ -prune -exec rm -rf {} +
 
 $(SITE)/.built: .venv/.installed $(SOURCES)
-	$(VENV)/jupyter-book build . --path-output . -q -n -W --keep-going
+	$(VENV)/python tools/build.py
 	@touch $@
 
 .venv/.installed: requirements.txt

@@ -4,6 +4,7 @@ MathJax comes from a pinned package, one file of it. Every page is repaired as i
 written (see `every_byte_page`), and what no page loads is not kept in the site.
 """
 
+import hashlib
 import re
 import shutil
 import sys
@@ -13,12 +14,17 @@ from pathlib import Path
 from every_byte_page import redirect_page, repair
 from sphinx.jinja2glue import BuiltinTemplateLoader
 
-BOOK = Path(__file__).parents[1] / "book"
+HERE = Path(__file__).parent
+BOOK = HERE.parent / "book"
 EXPLORER = ("explorer.js", "explorer.css")
 UNUSED = (
     "scripts/fontawesome.js*", "vendor/fontawesome", "sphinx-thebe.*", "togglebutton.*",
     "**/*.map", "**/*webpack-macros.html", "locales", "images/logo_*", "play-solid.svg",
 )  # fmt: skip
+
+# Rules and fonts of the icon font, a quarter of the theme's style sheet.
+ICON = r"\.fa-[\w-]+(?::before)?"
+ICON_FONT = re.compile(rf"(?<=\}})(?:@font-face|{ICON}(?:,{ICON})*)\{{[^{{}}]*\}}")
 
 
 class Templates(BuiltinTemplateLoader):
@@ -66,13 +72,19 @@ def finish(app, exception):
     for pattern in UNUSED:
         for path in static.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    style = static / "styles" / "pydata-sphinx-theme.css"
+    style.write_text(ICON_FONT.sub("", style.read_text("utf-8")), encoding="utf-8")
     page = redirect_page(f"{app.config.root_doc}.html", app.config.html_title)
     Path(app.outdir, "index.html").write_text(page, encoding="utf-8")
 
 
 def setup(app):
     """Register everything with Sphinx."""
-    sys.path.insert(0, str(BOOK))  # autodoc and chapters: import llm_memory
+    sys.path.insert(0, str(BOOK))  # for autodoc: import llm_memory
+    # Pages are repaired as they are written, so a change here must write all again.
+    sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py")))
+    digest = hashlib.sha256(sources).hexdigest()
+    app.add_config_value("every_byte_digest", digest, "html")
     app.config.template_bridge = "every_byte.Templates"
     app.config.mathjax_path = "mathjax/tex-svg.js"
     app.connect("config-inited", add_explorer)

@@ -5,6 +5,7 @@ Each repair is a function that changes the parsed page. The order is that of REP
 
 import base64
 import hashlib
+import re
 from html import escape
 
 from bs4 import BeautifulSoup, Comment
@@ -19,46 +20,50 @@ POLICY = (
 )
 EXECUTED = {None, "", "module", "text/javascript"}
 
-# Scripts and styles that no page needs, or only pages with the selector.
+# Scripts and styles that no page needs, or only pages whose HTML has the mark.
 NEVER = ("fontawesome.js", "sphinx-thebe", "togglebutton")
 ONLY_WITH = {
-    "design-tabs.js": ".sd-tab-set",
-    "sphinx-design.min.css": "[class*=sd-]",
-    "copybutton": ".highlight",
-    "clipboard.min.js": ".highlight",
-    "exercise.css": ".exercise, .solution",
-    "proof.css": ".proof",
-    "mystnb": ".cell",
-    "mathjax/": ".math",
-    "explorer.": "every-byte-explorer",
-    "searchtools.js": "#search-results",
-    "language_data.js": "#search-results",
-    "searchindex.js": "#search-results",
+    "design-tabs.js": "sd-tab-set",
+    "sphinx-design.min.css": 'class="sd-',
+    "clipboard.min.js": 'class="highlight',
+    "copybutton": 'class="highlight',
+    "exercise.css": "exercise",
+    "proof.css": 'class="proof',
+    "mystnb": 'class="cell',
+    "mathjax/": 'class="math',
+    "explorer.": "<every-byte-explorer",
+    "searchtools.js": 'id="search-results"',
+    "language_data.js": 'id="search-results"',
+    "searchindex.js": 'id="search-results"',
 }
 NEVER_INLINE = ("toggleHint", "togglebutton", "toggleOpen", "THEBE", "kernelName")
+# Highlighted names, punctuation and spaces have the colour of plain text.
+PLAIN_CODE = re.compile(r'<span class="(?:n|nn|p|w)">([^<]*)</span>')
 
 
 def repair(text: str) -> str:
     """Return the page's HTML, repaired."""
+    text = PLAIN_CODE.sub(r"\1", text)
     page = BeautifulSoup(text, "html.parser")
     if page.head and page.body:
+        drop_unneeded(page, text)
         for step in REPAIRS:
             step(page)
     return str(page)
 
 
-def drop_unneeded(page):
+def drop_unneeded(page, text):
     """Remove scripts and styles that this page does not need."""
-    for tag in page.select("script, link[href]"):
+    for tag in page.find_all(["script", "link"]):
         source = tag.get("src") or tag.get("href") or ""
         inline = tag.string or ""
-        selector = next((v for k, v in ONLY_WITH.items() if k in source), None)
+        mark = next((v for k, v in ONLY_WITH.items() if k in source), "")
         if (
             any(name in source for name in NEVER)
             or any(name in inline for name in NEVER_INLINE)
             or tag.get("type") == "text/x-thebe-config"
             or tag.get("rel") == ["preload"]
-            or (source and selector and not page.select_one(selector))
+            or mark not in text
         ):
             tag.decompose()
 
@@ -157,7 +162,6 @@ def redirect_page(target: str, title: str) -> str:
 
 
 REPAIRS = (
-    drop_unneeded,
     fold,
     draw_icons,
     drop_print_header,

@@ -20,8 +20,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parents[1]
 PARTS = ("_config.yml", "_toc.yml", "requirements.in", "requirements.txt",
          "pyproject.toml", "book", "sphinx_extension", "tools")  # fmt: skip
-BUILD = (str(Path(sys.executable).with_name("jupyter-book")), "build", ".",
-         "--path-output", ".", "-q", "-n", "-W")  # fmt: skip
+BUILD = (sys.executable, "tools/build.py")
 EXECUTE = (sys.executable, "tools/execute.py")
 NBVAL = (sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q",
          "-n", "2", "--dist", "loadfile", "book")  # fmt: skip

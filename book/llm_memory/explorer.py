@@ -202,7 +202,8 @@ class Explorer:
 
     def _add_traits(self):
         for name in self.controls:
-            if hasattr(self, name) or not name.isidentifier():
+            taken = hasattr(type(self), name) or name in vars(self)
+            if taken or not name.isidentifier():
                 raise ConfigError("control", name, "is taken, or is not a name")
         traits = {each.name: make_trait(each) for each in self.controls.values()}
         self.add_traits(**traits)

@@ -1,6 +1,7 @@
 """Every page of the built site, in a real browser, from file:// and from a server."""
 
 import re
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -11,7 +12,9 @@ from conftest import SITE
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 PAGES = [page for page in PAGES if page != "index.html"]  # only leads to the first page
 CHAPTERS = [page for page in PAGES if re.match(r"book/\d\d_", page)]
-RAW_MATH = re.compile(r"\$[^$\s][^$]*\$|\\\(|\\\[|\\begin\{|\{(glue|cite|ref|eq|term)")
+RAW_MATH = re.compile(
+    r"\$[^$\s][^$]*\$|\\\(|\\\[|\\begin\{|\{(?:glue|cite|ref|eq|term)"
+)
 KB = 1000
 
 
@@ -119,6 +122,16 @@ def test_nothing_overflows(open_page, path, theme):
         assert page.evaluate(OVERFLOW) == [], width
 
 
+def test_marks_of_folded_solutions_are_small(open_page):
+    page = open_page("book/07_kv_cache.html")
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('details.folded > summary')].map(box => {"
+        " const mark = getComputedStyle(box, '::before');"
+        " return [parseFloat(mark.width), parseFloat(mark.height)] })"
+    )
+    assert sizes and all(max(size) <= 16 for size in sizes), sizes
+
+
 def test_the_first_address_leads_to_the_first_page(open_page, site):
     page = open_page("book/glossary.html")
     page.goto(f"file://{site}/index.html")
@@ -139,12 +152,17 @@ def test_internal_links_resolve(site, path):
             return True
         if not parts.fragment or target.suffix != ".html":
             return False
-        page = parse(site, target.resolve().relative_to(site).as_posix())
-        return not page.find(id=unquote(parts.fragment))
+        return unquote(parts.fragment) not in ids(target.resolve())
 
     page = parse(site, path)
     links = {tag.get("href") or tag.get("src") for tag in page.select("[href], [src]")}
     assert [link for link in sorted(links) if is_broken(link)] == []
+
+
+@cache
+def ids(page: Path) -> set[str]:
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    return {tag["id"] for tag in soup.find_all(id=True)}
 
 
 @pytest.mark.parametrize("path", CHAPTERS)

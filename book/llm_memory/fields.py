@@ -25,7 +25,6 @@ def table() -> dict:
     return json.loads((DATA / "fields.json").read_text(encoding="utf-8"))
 
 
-@cache
 def family(model_type: str) -> Mapping:
     """Return one family's entry, its groups of fields joined into `fields`.
 
@@ -35,7 +34,13 @@ def family(model_type: str) -> Mapping:
     >>> family("qwen3")["fields"]["head_dim"]["default"]
     128
     """
-    entry = choose("model_type", model_type, table()["families"])
+    choose("model_type", model_type, table()["families"])
+    return _family(model_type)
+
+
+@cache
+def _family(model_type: str) -> Mapping:
+    entry = table()["families"][model_type]
     fields: dict = {}
     for group in entry["groups"]:
         fields |= table()["groups"][group]

@@ -150,8 +150,8 @@ def cache_ledger(
     )
     copies = choose("per", per, {"all": tp, "rank": 1})
     if block is not None:
-        check_size("B", block)
-    check_size("T", tp)
+        check_size("B", block, "block")
+    check_size("T", tp, "tp")
     rows = [
         replace(row, count=row.count * copies)
         for group in layers

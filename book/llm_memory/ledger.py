@@ -66,12 +66,8 @@ class Tensor:
 
     def substitute(self, sizes: Mapping) -> "Tensor":
         """Return the row with some sizes replaced."""
-        named = {
-            symbol(key) if isinstance(key, str) else key: value
-            for key, value in sizes.items()
-        }
-        shape = tuple(size.subs(named, simultaneous=True) for size in self.shape)
-        return replace(self, shape=shape, count=self.count.subs(named))
+        shape = tuple(_replaced(size, sizes) for size in self.shape)
+        return replace(self, shape=shape, count=_replaced(self.count, sizes))
 
 
 class Ledger:
@@ -147,7 +143,9 @@ class Ledger:
         >>> keys.substitute({k: a}).bytes
         2*a*b*d*t
         """
-        return Ledger(row.substitute(sizes) for row in self.rows)
+        needed = (_replaced(size, sizes).free_symbols for size in self.symbols)
+        rows = [row.substitute(sizes) for row in self.rows]
+        return Ledger(rows, frozenset().union(*needed))
 
     def evaluate(self, **sizes: int) -> int:
         """Return the exact number of bytes.
@@ -213,12 +211,21 @@ def evaluate(expression: Expr, declared: Iterable[Symbol], sizes: Mapping) -> in
         if name not in names:
             raise ConfigError(name, value, f"not a symbol here; there are: {listed}")
     for name in sorted(names.keys() - sizes.keys(), key=str.lower):
-        raise ConfigError(name, None, f"is missing ({TABLE[name].meaning})")
+        meaning = f" ({TABLE[name].meaning})" if name in TABLE else ""
+        raise ConfigError(name, None, "is missing" + meaning)
     values = {names[name]: check_size(name, value) for name, value in sizes.items()}
     result = expression.subs(values, simultaneous=True)
     if not isinstance(result, Integer):
         raise ConfigError("result", result, "must be an integer; sizes do not divide")
     return int(result)
+
+
+def _replaced(size: Expr, sizes: Mapping) -> Expr:
+    named = {
+        symbol(key) if isinstance(key, str) else key: value
+        for key, value in sizes.items()
+    }
+    return size.subs(named, simultaneous=True)
 
 
 def _merge(rows: Iterable[Tensor]) -> list[Tensor]:

@@ -85,8 +85,13 @@ def symbol(name: str) -> Symbol:
     return TABLE[name].symbol
 
 
-def check_size(name: str, value: object) -> int:
+def check_size(name: str, value: object, argument: str = "") -> int:
     """Return `value` as an int if it is a legal value of the size `name`.
+
+    Args:
+        name: a size of the table; any other name stands for a size >= 1.
+        value: what was given.
+        argument: what the caller knows the size as, for the message.
 
     Raises:
         ConfigError: not an integer, or below the size's minimum (1, or 0).
@@ -94,10 +99,10 @@ def check_size(name: str, value: object) -> int:
     >>> check_size("b", 8)
     8
     """
-    minimum = TABLE[name].minimum
+    minimum = TABLE[name].minimum if name in TABLE else 1
     is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
     if not is_integer or int(value) < minimum:
-        raise ConfigError(name, value, f"must be an integer >= {minimum}")
+        raise ConfigError(argument or name, value, f"must be an integer >= {minimum}")
     return int(value)
 
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's palette for colour-blind readers, and a hatch for each colour.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
-HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "ooo")
+# Hatches of lines only: a tile of dots is 150 kB of SVG paths.
+HATCHES = ("", "///", "---", "\\\\\\", "xxx", "|||", "+++")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 STYLE = {
@@ -23,13 +24,14 @@ STYLE = {
     "axes.spines.top": False,
     "figure.facecolor": "white",
     "figure.figsize": (7, 3.2),
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 11,
     "grid.color": "#dddddd",
     "hatch.linewidth": 0.6,
     "legend.frameon": False,
     "lines.markersize": 5,
     "savefig.bbox": "tight",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text stays text; each glyph as a path is 20 kB a figure
     "svg.hashsalt": "every-byte",
 }
 

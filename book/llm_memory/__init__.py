@@ -12,6 +12,7 @@ from .hardware import Hardware, load_hardware
 from .kv_cache import kv_cache
 from .ledger import Ledger, Tensor
 from .model import Model, load_model, symbolic
+from .training import training_states
 from .weights import active_weights, weights
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "load_hardware",
     "load_model",
     "symbolic",
+    "training_states",
     "weights",
 ]

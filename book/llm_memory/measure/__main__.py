@@ -4,9 +4,10 @@ import argparse
 import json
 import sys
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 from ..fields import DATA
-from . import defaults, framework, kv_cache, parameters
+from . import activations, defaults, framework, kv_cache, optimizers, parameters, sharding
 
 RECORDS = DATA / "measured"
 MEASUREMENTS = {
@@ -14,8 +15,13 @@ MEASUREMENTS = {
     "kv_cache": kv_cache.measure,
     "windowed_prefill": kv_cache.measure_prefill,
     "latent_expansion": kv_cache.measure_expansion,
+    "activations": activations.measure,
     "config_defaults": defaults.measure,
+    "optimizers": optimizers.measure,
+    "sharded_states": sharding.measure,
 }
+if find_spec("bitsandbytes"):
+    MEASUREMENTS["bitsandbytes"] = optimizers.measure_bitsandbytes
 
 
 def main() -> int:

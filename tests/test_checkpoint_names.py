@@ -1,4 +1,4 @@
-"""Rows name the tensors of the published files where transformers calls them otherwise."""
+"""Rows name the published tensors where transformers calls them otherwise."""
 
 import pytest
 

@@ -6,6 +6,7 @@
 (26031728640, 1677721600)
 """
 
+from .activations import layer_activations, training_activations
 from .errors import ConfigError
 from .explorer import Explorer
 from .hardware import Hardware, load_hardware
@@ -24,9 +25,11 @@ __all__ = [
     "Tensor",
     "active_weights",
     "kv_cache",
+    "layer_activations",
     "load_hardware",
     "load_model",
     "symbolic",
+    "training_activations",
     "training_states",
     "weights",
 ]

@@ -53,6 +53,8 @@ class Model:
         flags: structure, each a bool (see `FLAGS`), also attributes.
         layers: groups of layers that are alike.
         assumed: fields that the config left out, as transformers fills them in.
+        activation: name of the MLP's activation function.
+        dropout: where ("attention", "residual", "embedding") → share, for training.
         mtp: multi-token-prediction layers in the checkpoint.
         weight_block: (rows, columns) of one scale in the checkpoint's own fp8 format,
             or None if it has no such format.
@@ -65,6 +67,8 @@ class Model:
     flags: Mapping[str, bool]
     layers: tuple[Layers, ...]
     assumed: Mapping = field(default_factory=dict)
+    activation: str = ""
+    dropout: Mapping = field(default_factory=dict)
     mtp: int = 0
     weight_block: tuple | None = None
 
@@ -147,7 +151,18 @@ def symbolic(model_type: str, window: bool | None = None, **flags: bool) -> Mode
     if "h_e" in sizes and not structure["projected"]:
         sizes["h_e"] = symbol("h")
     layers = _symbolic_layers(entry, window)
-    return Model(model_type, model_type, entry["tape"], sizes, structure, layers, mtp=1)
+    activation, dropout = _training_facts(entry, _defaults(entry))
+    return Model(
+        model_type,
+        model_type,
+        entry["tape"],
+        sizes,
+        structure,
+        layers,
+        activation=activation,
+        dropout=dropout,
+        mtp=1,
+    )
 
 
 def _model(name: str, config: Mapping) -> Model:
@@ -175,6 +190,7 @@ def _model(name: str, config: Mapping) -> Model:
         structure,
         _layers(entry, values, sizes),
         assumed,
+        *_training_facts(entry, values),
         values.get("num_nextn_predict_layers", 0),
         _weight_block(values["quantization_config"]),
     )
@@ -250,12 +266,23 @@ def _symbolic_layers(entry: Mapping, window: bool | None) -> tuple[Layers, ...]:
     )
 
 
+def _training_facts(entry: Mapping, values: Mapping) -> tuple[str, dict]:
+    """Return the activation function's name, and where how much is dropped."""
+    places = entry.get("dropout", {"attention": "attention_dropout"})
+    dropout = {place: values[name] for place, name in places.items()}
+    return values[entry.get("activation", "hidden_act")], dropout
+
+
+def _defaults(entry: Mapping) -> dict:
+    return {name: each.get("default") for name, each in entry["fields"].items()}
+
+
 def _default_structure(entry: Mapping) -> dict[str, bool]:
     """Return the flags that a config without optional fields has."""
     defaults = {
-        name: each.get("default", False)
-        for name, each in entry["fields"].items()
-        if each["kind"] == "flag"
+        name: bool(value)
+        for name, value in _defaults(entry).items()
+        if entry["fields"][name]["kind"] == "flag"
     }
     symbols = {"word_embed_proj_dim": 1, "hidden_size": 1}
     return {

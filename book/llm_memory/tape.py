@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from sympy import Expr, S, sympify
 
+from .kernels import KERNELS, Heads, recomputed
 from .symbols import b, s
 
 PARTS = {
@@ -22,12 +23,31 @@ PARTS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activation:
-    """A tensor that an operation makes: its name and shape."""
+    """A tensor that an operation makes. Two of them are equal only if they are one."""
 
     name: str
     shape: tuple[Expr, ...]
+    dtype: str = "bf16"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a forward is run: the choices that change what it makes and saves.
+
+    Attributes:
+        attention: the kernel, "eager", "flash", "efficient" or "math".
+        precision: "bf16" throughout, or "autocast" over fp32 parameters.
+        profile: "transformers" as its modules are written, or "fused" norms and
+            gated MLPs, as training kernels have them.
+        core: keep the attention's intermediates (False: recompute them).
+    """
+
+    attention: str = "eager"
+    precision: str = "bf16"
+    profile: str = "transformers"
+    core: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,7 +109,8 @@ class Cached:
 class Operation:
     """One step of the forward, run once in each of `count` layers.
 
-    `group` numbers the groups of layers that are alike; 0 is outside of all layers.
+    `saved` is kept for the backward. `group` numbers the groups of layers that are
+    alike; 0 is outside of all layers.
     """
 
     kind: str
@@ -100,6 +121,8 @@ class Operation:
     shared: tuple[Parameter, ...] = ()
     cached: tuple[Cached, ...] = ()
     group: int = 0
+    part: str = ""
+    saved: tuple[Activation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +144,8 @@ class Scope:
 class Tape:
     """The operations of one forward; each method appends one and returns its output."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run | None = None) -> None:
+        self.run = run or Run()
         self.operations: list[Operation] = []
         self.groups = 0
         self._scope = Scope()
@@ -145,7 +169,9 @@ class Tape:
     def embedding(self, name, rows, width, role="embedding", split=0) -> Activation:
         """Look up one row per token: (b, s) ids → (b, s, width)."""
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
-        return self._append("embedding", (), name, (b, s, width), [table])
+        kind = "fp32" if self.run.precision == "autocast" else "bf16"
+        rows_of_tokens = self._new(name, (b, s, width), kind)
+        return self._append("embedding", (), rows_of_tokens, [table])
 
     def linear(
         self, x, name, width, *, bias=False, split=None, heads=(), role="matrix",
@@ -180,21 +206,41 @@ class Tape:
                     f"{name}.bias", (width,), "bias", split=axis, heads=heads
                 )
             )
-        shape = (*x.shape[:-1], width)
-        return self._append(
-            "linear", (x,), name, shape, own, [shared] if shared else []
-        )
+        read = self._cast(x)
+        wide = self.run.precision == "autocast"
+        copy = (self._new(f"{name}.weight in bf16", shape),) if wide else ()
+        output = self._new(name, (*x.shape[:-1], width))
+        tied = [shared] if shared else []
+        return self._append("linear", (x,), output, own, tied, saved=(read, *copy))
 
     def norm(self, x, name, kind="rms_norm", affine=True) -> Activation:
         """Normalise the last axis; "rms_norm" has a weight, "layer_norm" a bias too."""
         suffixes = {"rms_norm": ["weight"], "layer_norm": ["weight", "bias"]}[kind]
         width = x.shape[-1]
         own = [self.parameter(f"{name}.{end}", (width,), "norm") for end in suffixes]
-        return self._append(kind, (x,), name, x.shape, own if affine else [])
+        saved = {"rms_norm": self._rms_norm_saved, "layer_norm": self._layer_norm_saved}
+        wide = self.run.precision == "autocast"
+        output = self._new(name, x.shape, "fp32" if wide else x.dtype)
+        own = own if affine else []
+        return self._append(kind, (x,), output, own, saved=saved[kind](x, name))
+
+    def _rms_norm_saved(self, x, name) -> tuple[Activation, ...]:
+        root = self._new(f"{name} 1/rms", (*x.shape[:-1], 1), "fp32")
+        if self.run.profile == "fused":
+            return (x, root)
+        wide = x if x.dtype == "fp32" else self._new(f"{name} in fp32", x.shape, "fp32")
+        return (wide, root, self._new(f"{name} normalised", x.shape, x.dtype))
+
+    def _layer_norm_saved(self, x, name) -> tuple[Activation, ...]:
+        rows = (*x.shape[:-1], 1)
+        moments = (
+            self._new(f"{name} {each}", rows, "fp32") for each in ("mean", "1/std")
+        )
+        return (x, *moments)
 
     def cache(self, x, *kept: Cached) -> Activation:
         """Keep tensors of these tokens; the output is what attention then reads."""
-        return self._append("cache", (x,), kept[0].name, x.shape, cached=kept)
+        return self._append("cache", (x,), self._like(kept[0].name, x), cached=kept)
 
     def experts(self, x, routes, width, active, checkpoint) -> Activation:
         """Run each token through `active` of the routed gated MLPs of that width.
@@ -221,21 +267,79 @@ class Tape:
             ),
         ]  # fmt: skip
         own = [replace(each, active=sympify(active)) for each in own]
-        return self._append("experts", (x, routes), "experts", x.shape, own)
+        return self._append("experts", (x, routes), self._like("experts", x), own)
 
     def add_buffer(self, x, name) -> Activation:
         """Add a vector that the checkpoint stores and the framework calls a buffer."""
         own = self.parameter(name, (x.shape[-1],), "buffer")
-        return self._append("add", (x,), name, x.shape, [own])
+        return self._append("add", (x,), self._like(name, x), [own])
 
-    def pointwise(self, kind, *inputs: Activation) -> Activation:
-        """Any element-wise operation: add, multiply, activation, rotary, dropout …"""
-        return self._append(kind, inputs, kind, inputs[0].shape)
+    def add(self, x, y) -> Activation:
+        """x + y; nothing is saved."""
+        return self._append("add", (x, y), self._like("sum", x))
 
-    def attention(self, queries, keys, values) -> Activation:
-        """Softmax of queries × keys, times values: (b, s, a·d_v)."""
-        shape = (*queries.shape[:-1], values.shape[-1])
-        return self._append("attention", (queries, keys, values), "attention", shape)
+    def multiply(self, x, y) -> Activation:
+        """x × y; the factor of each is saved."""
+        return self._append("multiply", (x, y), self._like("product", x), saved=(x, y))
+
+    def activate(self, x, function: str) -> Activation:
+        """An activation function. Its input is saved; composed ones save more."""
+        output = self._like(function, x)
+        saved = (output,) if function == "relu" else (x,)
+        if function == "gelu_new":  # 0.5·x·(1 + tanh(…)), written as five operations
+            steps = ("0.5·x", "tanh", "1 + tanh")
+            saved = (x, *(self._new(f"{function} {each}", x.shape) for each in steps))
+        return self._append("activate", (x,), output, saved=saved)
+
+    def gated(self, gate, up, function: str) -> Activation:
+        """function(gate) × up; a fused kernel keeps its two inputs only."""
+        if self.run.profile == "fused":
+            output = self._like("product", up)
+            return self._append("gated", (gate, up), output, saved=(gate, up))
+        return self.multiply(self.activate(gate, function), up)
+
+    def view(self, x, name, *last) -> Activation:
+        """The same memory with another last axis, or part of it."""
+        return self._new(name, (*x.shape[:-1], *last), x.dtype)
+
+    def dropout(self, x, rate) -> Activation:
+        """Zero a share of the elements; the mask is saved, one byte per element."""
+        if not rate:
+            return x
+        mask = self._new("dropout mask", x.shape, "bool")
+        return self._append("dropout", (x,), self._like("dropout", x), saved=(mask,))
+
+    def rotary_tables(self, x, width) -> tuple[Activation, Activation]:
+        """Make cos and sin, (1, s, width), in the data type of the hidden states."""
+        tables = [self._new(name, (1, s, width), x.dtype) for name in ("cos", "sin")]
+        for table in tables:
+            self._append("rotary_table", (x,), table)
+        return tuple(tables)
+
+    def rotate(self, x, tables) -> Activation:
+        """Turn queries or keys by their position; only the tables are saved."""
+        output = Activation(f"{x.name} rotated", x.shape, tables[0].dtype)
+        return self._append("rotate", (x,), output, saved=tables)
+
+    def attention(
+        self, queries, keys, values, heads, groups, *, softmax="fp32", dropout=0
+    ) -> Activation:
+        """Softmax of queries × keys, times values: (b, s, a·d_v).
+
+        Args:
+            queries: (b, s, a·d).
+            keys, values: (b, s, k·d) and (b, s, k·d_v).
+            heads, groups: a and k.
+            softmax: the data type that the eager softmax is computed in.
+            dropout: share of the attention map that is zeroed.
+        """
+        inputs = tuple(self._cast(each) for each in (queries, keys, values))
+        shape = (*queries.shape[:-1], heads * values.shape[-1] / groups)
+        output = self._new("attention", shape)
+        cast = keys.dtype != "bf16"
+        case = Heads(self._new, *inputs, output, heads, groups, softmax, dropout, cast)
+        kernel = KERNELS[self.run.attention] if self.run.core else recomputed
+        return self._append("attention", inputs, output, saved=kernel(case))
 
     def parameter(self, name, shape, role, **facts) -> Parameter:
         """Describe a parameter named inside the current scope."""
@@ -255,14 +359,25 @@ class Tape:
         """Every parameter that is loaded, in order; tied ones once."""
         return [each for operation in self.operations for each in operation.parameters]
 
-    def _append(self, kind, inputs, name, shape, own=(), shared=(), cached=()):
-        output = Activation(
-            self._scope.prefix + name, tuple(sympify(size) for size in shape)
-        )
+    def _cast(self, x) -> Activation:
+        """Return x in bf16; autocast makes a copy for each operation that reads it."""
+        return x if x.dtype == "bf16" else Activation(f"{x.name} in bf16", x.shape)
+
+    def _like(self, name, x) -> Activation:
+        return self._new(name, x.shape, x.dtype)
+
+    def _new(self, name, shape, kind="bf16") -> Activation:
+        sizes = tuple(sympify(size) for size in shape)
+        return Activation(self._scope.prefix + name, sizes, kind)
+
+    def _append(
+        self, kind, inputs, output, own=(), shared=(), cached=(), saved=()
+    ) -> Activation:
+        scope = self._scope
         self.operations.append(
             Operation(
-                kind, tuple(inputs), output, self._scope.count, tuple(own),
-                tuple(shared), tuple(cached), self._scope.group,
+                kind, tuple(inputs), output, scope.count, tuple(own), tuple(shared),
+                tuple(cached), scope.group, scope.part, tuple(saved),
             )
         )  # fmt: skip
         return output

@@ -1,7 +1,7 @@
 """One file per layer family: its forward, once, on a tape."""
 
 from ..errors import choose
-from ..tape import Tape
+from ..tape import Run, Tape
 from . import gpt2, llama, mla, opt
 
 FORWARDS = {
@@ -12,17 +12,18 @@ FORWARDS = {
 }
 
 
-def forward(model, mtp: bool = False) -> Tape:
+def forward(model, mtp: bool = False, run: Run | None = None) -> Tape:
     """Return the tape of a model's forward.
 
     Args:
         model: a `Model`, its sizes integers or symbols.
         mtp: append the multi-token-prediction layers that the checkpoint holds.
+        run: kernel and precision; they matter for what is made and saved only.
 
     Raises:
         ConfigError: the family has no tape, or the model has no such layers.
     """
-    tape = Tape()
+    tape = Tape(run)
     choose("family", model.family, FORWARDS)(tape, model)
     if mtp:
         mla.multi_token_prediction(tape, model)

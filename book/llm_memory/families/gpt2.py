@@ -1,6 +1,7 @@
 """GPT-2: LayerNorm, learned positions, one fused projection, biases everywhere.
 
-Source: Radford et al. (2019) and transformers' modeling_gpt2.py, whose Conv1D stores (in, out).
+Source: Radford et al. (2019) and transformers' modeling_gpt2.py. Its Conv1D stores a
+matrix as (in, out).
 """
 
 from ..tape import Activation, Cached, Tape
@@ -12,7 +13,7 @@ def forward(tape: Tape, model) -> None:
     x = tape.embedding("transformer.wte", model.V, model.h)
     embedding = tape.parameters[0]
     positions = tape.embedding("transformer.wpe", model.C, model.h, "table", split=None)
-    x = tape.pointwise("add", x, positions)
+    x = tape.dropout(tape.add(x, positions), model.dropout["embedding"])
     for layers in model.layers:
         with tape.scope("transformer.h.{i}.", layers.count):
             x = layer(tape, model, x)
@@ -25,24 +26,28 @@ def layer(tape: Tape, model, x: Activation) -> Activation:
     y = tape.norm(x, "ln_1", "layer_norm")
     with tape.scope("attn.", part="attention"):
         y = attention(tape, model, y)
-    x = tape.pointwise("add", x, y)
+    x = tape.add(x, y)
     y = tape.norm(x, "ln_2", "layer_norm")
     with tape.scope("mlp.", part="MLP"):
         y = _linear(tape, y, "c_fc", model.f, "output")
-        y = tape.pointwise("activation", y)
+        y = tape.activate(y, model.activation)
         y = _linear(tape, y, "c_proj", model.h, "input")
-    return tape.pointwise("add", x, y)
+        y = tape.dropout(y, model.dropout["residual"])
+    return tape.add(x, y)
 
 
 def attention(tape: Tape, model, x: Activation) -> Activation:
     """Multi-head attention: every query head has its own keys and values."""
     a, d = model.a, model.d
-    _linear(tape, x, "c_attn", 3 * model.h, "output", (a, a, a))  # (b, s, 3·h)
-    q, key, value = (Activation(name, x.shape) for name in ("q", "k", "v"))
+    packed = _linear(tape, x, "c_attn", 3 * model.h, "output", (a, a, a))
+    q, key, value = (tape.view(packed, name, model.h) for name in ("q", "k", "v"))
     keys = tape.cache(key, Cached("keys", "keys", a, d))
     values = tape.cache(value, Cached("values", "values", a, d))
-    y = tape.attention(q, keys, values)
-    return _linear(tape, y, "c_proj", model.h, "input", (a,))
+    y = tape.attention(
+        q, keys, values, a, a, softmax="bf16", dropout=model.dropout["attention"]
+    )
+    y = _linear(tape, y, "c_proj", model.h, "input", (a,))
+    return tape.dropout(y, model.dropout["residual"])
 
 
 def _linear(tape, x: Activation, name: str, width, split, heads=()) -> Activation:

@@ -12,32 +12,33 @@ def forward(tape: Tape, model, attend=None) -> None:
     """Embedding, layers, final norm, head; `attend` replaces the attention."""
     x = tape.embedding("model.embed_tokens", model.V, model.h)  # (b, s, h)
     embedding = tape.parameters[0]
+    tables = tape.rotary_tables(x, model.d or model.d_r)
     for layers in model.layers:
         with tape.scope("model.layers.{i}.", layers.count):
-            x = layer(tape, model, layers, x, attend or attention)
+            x = layer(tape, model, layers, x, tables, attend or attention)
     x = tape.norm(x, "model.norm")
     head(tape, model, x, embedding)
 
 
-def layer(tape: Tape, model, layers, x: Activation, attend) -> Activation:
+def layer(tape: Tape, model, layers, x: Activation, tables, attend) -> Activation:
     """Two residual branches, each normed before (Gemma 2: and after)."""
     after_attention = "post_attention_layernorm"
     before_mlp = "pre_feedforward_layernorm" if model.four_norms else after_attention
     y = tape.norm(x, "input_layernorm")
     with tape.scope("self_attn.", part="attention"):
-        y = attend(tape, model, layers, y)
+        y = attend(tape, model, layers, y, tables)
     if model.four_norms:
         y = tape.norm(y, after_attention)
-    x = tape.pointwise("add", x, y)
+    x = tape.add(x, y)
     y = tape.norm(x, before_mlp)
     with tape.scope("mlp.", part="MLP"):
         y = moe.mlp(tape, model, y) if layers.sparse else mlp(tape, model, y, model.f)
     if model.four_norms:
         y = tape.norm(y, "post_feedforward_layernorm")
-    return tape.pointwise("add", x, y)
+    return tape.add(x, y)
 
 
-def attention(tape: Tape, model, layers, x: Activation) -> Activation:
+def attention(tape: Tape, model, layers, x: Activation, tables) -> Activation:
     """Grouped-query attention; k = a is multi-head, k = 1 is multi-query."""
     a, k, d = model.a, model.k, model.d
     if model.fused:
@@ -45,7 +46,7 @@ def attention(tape: Tape, model, layers, x: Activation) -> Activation:
             x, "qkv_proj", (a + 2 * k) * d, split="output", heads=(a, k, k)
         )
         q, key, value = (
-            Activation(name, (*packed.shape[:-1], heads * d))
+            tape.view(packed, name, heads * d)
             for name, heads in (("q", a), ("k", k), ("v", k))
         )
     else:
@@ -57,11 +58,11 @@ def attention(tape: Tape, model, layers, x: Activation) -> Activation:
         if model.qk_norm:
             key = _norm_heads(tape, key, "k_norm", k, d)
         value = tape.linear(x, "v_proj", k * d, bias=bias, split="output", heads=(k,))
-    q, key = tape.pointwise("rotary", q), tape.pointwise("rotary", key)
+    q, key = tape.rotate(q, tables), tape.rotate(key, tables)
     keys = tape.cache(key, Cached("keys", "keys", k, d, layers.window))
     values = tape.cache(value, Cached("values", "values", k, d, layers.window))
-    values = Activation(values.name, q.shape)  # each KV head serves a/k query heads
-    y = tape.attention(q, keys, values)  # (b, s, a·d)
+    dropout = model.dropout["attention"]
+    y = tape.attention(q, keys, values, a, k, dropout=dropout)  # (b, s, a·d)
     return tape.linear(
         y, "o_proj", model.h, bias=model.output_bias, split="input", heads=(a,)
     )
@@ -72,13 +73,11 @@ def mlp(tape: Tape, model, x: Activation, width) -> Activation:
     bias = model.mlp_bias
     if model.fused:
         packed = tape.linear(x, "gate_up_proj", 2 * width, split="output")
-        gate, up = (
-            Activation(name, (*packed.shape[:-1], width)) for name in ("gate", "up")
-        )
+        gate, up = (tape.view(packed, name, width) for name in ("gate", "up"))
     else:
         gate = tape.linear(x, "gate_proj", width, bias=bias, split="output")
         up = tape.linear(x, "up_proj", width, bias=bias, split="output")
-    y = tape.pointwise("multiply", tape.pointwise("activation", gate), up)
+    y = tape.gated(gate, up, model.activation)
     return tape.linear(y, "down_proj", model.h, bias=bias, split="input")
 
 
@@ -91,5 +90,5 @@ def head(tape: Tape, model, x: Activation, embedding) -> None:
 
 
 def _norm_heads(tape: Tape, x: Activation, name: str, heads, d) -> Activation:
-    per_head = Activation(x.name, (*x.shape[:-1], heads, d))
-    return Activation(x.name, (*tape.norm(per_head, name).shape[:-2], heads * d))
+    normed = tape.norm(tape.view(x, name, heads, d), name)
+    return Activation(normed.name, x.shape, normed.dtype)

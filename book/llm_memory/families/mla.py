@@ -15,7 +15,7 @@ def forward(tape: Tape, model) -> None:
     llama.forward(tape, model, attention)
 
 
-def attention(tape: Tape, model, layers, x: Activation) -> Activation:
+def attention(tape: Tape, model, layers, x: Activation, tables) -> Activation:
     """Queries through a latent if there is one; keys and values through c_kv."""
     a, c_kv, d_n, d_r, d_v = (model.a, model.c_kv, model.d_n, model.d_r, model.d_v)
     bias, queries = model.bias, a * (d_n + d_r)
@@ -26,10 +26,9 @@ def attention(tape: Tape, model, layers, x: Activation) -> Activation:
         latent = tape.norm(latent, "q_a_layernorm")
         q = tape.linear(latent, "q_b_proj", queries, split="output", heads=(a,))
     packed = tape.linear(x, "kv_a_proj_with_mqa", c_kv + d_r, bias=bias)
-    tokens = packed.shape[:-1]
-    latent = tape.norm(Activation("latent", (*tokens, c_kv)), "kv_a_layernorm")
-    q = tape.pointwise("rotary", q)
-    rotated = tape.pointwise("rotary", Activation("rotary key", (*tokens, d_r)))
+    latent = tape.norm(tape.view(packed, "latent", c_kv), "kv_a_layernorm")
+    q = tape.rotate(q, tables)
+    rotated = tape.rotate(tape.view(packed, "rotary key", d_r), tables)
     latent = tape.cache(
         latent, Cached("latent", "keys", 1, c_kv, layout="latent", split=False)
     )
@@ -39,11 +38,15 @@ def attention(tape: Tape, model, layers, x: Activation) -> Activation:
     expanded = tape.linear(
         latent, "kv_b_proj", a * (d_n + d_v), split="output", heads=(a,)
     )
-    keys = Activation("keys", (*expanded.shape[:-1], queries))
-    keys = tape.cache(keys, Cached("keys", "keys", a, d_n + d_r, layout="expanded"))
-    values = Activation("values", (*expanded.shape[:-1], a * d_v))
-    values = tape.cache(values, Cached("values", "values", a, d_v, layout="expanded"))
-    y = tape.attention(q, keys, values)  # (b, s, a·d_v)
+    keys = tape.cache(
+        tape.view(expanded, "keys", queries),
+        Cached("keys", "keys", a, d_n + d_r, layout="expanded"),
+    )
+    values = tape.cache(
+        tape.view(expanded, "values", a * d_v),
+        Cached("values", "values", a, d_v, layout="expanded"),
+    )
+    y = tape.attention(q, keys, values, a, a)  # (b, s, a·d_v)
     return tape.linear(y, "o_proj", model.h, bias=bias, split="input", heads=(a,))
 
 
@@ -62,10 +65,10 @@ def multi_token_prediction(tape: Tape, model) -> None:
     sparse = next(layers for layers in model.layers if layers.sparse)
     with tape.scope("model.layers.{L+i}.", model.mtp, whole="MTP"):
         x = tape.embedding("embed_tokens", model.V, model.h)
-        pair = [tape.norm(x, "enorm"), tape.norm(x, "hnorm")]
-        joined = Activation("pair", (*x.shape[:-1], 2 * model.h))
-        tape.pointwise("join", *pair)
+        tape.norm(x, "enorm")
+        joined = tape.view(tape.norm(x, "hnorm"), "pair", 2 * model.h)
         x = tape.linear(joined, "eh_proj", model.h, role="projection")
-        x = llama.layer(tape, model, sparse, x, attention)
+        tables = tape.rotary_tables(x, model.d_r)
+        x = llama.layer(tape, model, sparse, x, tables, attention)
         x = tape.norm(x, "shared_head.norm")
         tape.linear(x, "shared_head.head", model.V, role="head")

@@ -28,4 +28,4 @@ def mlp(tape: Tape, model, x: Activation) -> Activation:
         return y
     with tape.scope("shared_experts.", part="shared experts"):
         shared = llama.mlp(tape, model, x, model.m * model.E_s)
-    return tape.pointwise("add", y, shared)
+    return tape.add(y, shared)

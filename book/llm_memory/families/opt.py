@@ -20,7 +20,7 @@ def forward(tape: Tape, model) -> None:
         )
         if model.projected:
             x = tape.linear(x, "project_in", model.h, role="projection")
-        x = tape.pointwise("add", x, positions)
+        x = tape.add(x, positions)
         for layers in model.layers:
             with tape.scope("layers.{i}.", layers.count):
                 x = layer(tape, model, x)
@@ -36,15 +36,15 @@ def layer(tape: Tape, model, x: Activation) -> Activation:
     y = _norm(tape, model, x, "self_attn_layer_norm") if model.norm_first else x
     with tape.scope("self_attn.", part="attention"):
         y = attention(tape, model, y)
-    x = tape.pointwise("add", x, y)
+    x = tape.add(x, y)
     if not model.norm_first:
         x = _norm(tape, model, x, "self_attn_layer_norm")
     y = _norm(tape, model, x, "final_layer_norm") if model.norm_first else x
     with tape.scope(part="MLP"):
         y = tape.linear(y, "fc1", model.f, bias=model.bias, split="output")
-        y = tape.pointwise("activation", y)
+        y = tape.activate(y, model.activation)
         y = tape.linear(y, "fc2", model.h, bias=model.bias, split="input")
-    x = tape.pointwise("add", x, y)
+    x = tape.add(x, y)
     return x if model.norm_first else _norm(tape, model, x, "final_layer_norm")
 
 
@@ -56,7 +56,7 @@ def attention(tape: Tape, model, x: Activation) -> Activation:
     value = tape.linear(x, "v_proj", h, bias=bias, split="output", heads=(a,))
     keys = tape.cache(key, Cached("keys", "keys", a, d))
     values = tape.cache(value, Cached("values", "values", a, d))
-    y = tape.attention(q, keys, values)
+    y = tape.attention(q, keys, values, a, a)
     return tape.linear(y, "out_proj", h, bias=bias, split="input", heads=(a,))
 
 

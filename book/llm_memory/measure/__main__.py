@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 
 from ..fields import DATA
-from . import activations, defaults, framework, kv_cache, optimizers, parameters, sharding
+from . import (
+    activations,
+    defaults,
+    framework,
+    kv_cache,
+    optimizers,
+    parameters,
+    sharding,
+)
 
 RECORDS = DATA / "measured"
 MEASUREMENTS = {

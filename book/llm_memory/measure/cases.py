@@ -144,6 +144,74 @@ SWITCHES = {
 CACHE_SHAPES = ((1, 1), (3, 8), (2, 9), (1, 10), (2, 33))
 
 
+# (batch, tokens): odd sizes, one sequence, one token, longer than a block of 32.
+ACTIVATION_SHAPES = ((1, 1), (1, 5), (2, 7), (3, 33))
+
+TRAINED = {
+    "gpt2": GPT2 | {"model_type": "gpt2"},
+    "gpt2 tanh": GPT2
+    | {"model_type": "gpt2", "activation_function": "gelu_pytorch_tanh"},
+    "gpt2 no dropout": GPT2
+    | {
+        "model_type": "gpt2",
+        "activation_function": "gelu",
+        "attn_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+    },
+    "llama": GROUPED | {"model_type": "llama", "num_hidden_layers": 2},
+    "llama one head": SMALL
+    | {"model_type": "llama", "num_key_value_heads": 1, "num_hidden_layers": 1},
+    "llama multi-head": SMALL | {"model_type": "llama", "tie_word_embeddings": True},
+    "mistral": GROUPED | {"model_type": "mistral", "head_dim": 16},
+    "qwen2": GROUPED | {"model_type": "qwen2", "num_hidden_layers": 3},
+    "qwen3": GROUPED | {"model_type": "qwen3", "head_dim": 24},
+    "qwen3 one head": SMALL
+    | {"model_type": "qwen3", "num_key_value_heads": 1, "head_dim": 8},
+    "qwen3 dropout": GROUPED
+    | {"model_type": "qwen3", "head_dim": 8, "attention_dropout": 0.2},
+}
+PLAIN = {"attention": "eager", "recompute": "none", "precision": "bf16"}
+CHOICES = {
+    "eager": PLAIN,
+    "flash": PLAIN | {"attention": "flash"},
+    "efficient": PLAIN | {"attention": "efficient"},
+    "math": PLAIN | {"attention": "math"},
+    "full": PLAIN | {"recompute": "full"},
+    "core": PLAIN | {"recompute": "core_attention"},
+    "matmuls": PLAIN | {"attention": "flash", "recompute": "matmuls"},
+    "autocast": PLAIN | {"precision": "autocast"},
+    "autocast full": PLAIN | {"precision": "autocast", "recompute": "full"},
+}
+
+
+# Real models and shapes: (model, choice, batch, tokens).
+TRAINED_FOR_REAL = (
+    ("LLaMA-13B", "eager", 1, 2048),
+    ("LLaMA-13B", "flash", 1, 2048),
+    ("LLaMA-13B", "full", 8, 2048),
+    ("Qwen3-0.6B", "flash", 8, 2048),
+    ("Qwen3-8B", "matmuls", 4, 4096),
+    ("Mistral-7B", "core", 2, 1024),
+    ("GPT-2-xl", "eager", 8, 1024),
+)
+
+
+def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
+    """Return (config, choices, shapes) of every training forward that is measured."""
+    small = {
+        f"{model}, {choice}": (config, choices, ACTIVATION_SHAPES)
+        for model, config in TRAINED.items()
+        for choice, choices in CHOICES.items()
+        if not (choice.startswith("autocast") and config["model_type"] == "gpt2")
+    }
+    real = {
+        f"{model}, {choice}": (configs()[model], CHOICES[choice], ((b, s),))
+        for model, choice, b, s in TRAINED_FOR_REAL
+    }
+    return small | real
+
+
 def configs() -> dict[str, dict]:
     """Return every config that is measured, by name."""
     bundled = {

@@ -8,13 +8,13 @@ import transformers
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 
-def build(config: dict, dtype: torch.dtype = torch.bfloat16):
-    """Return the model of a config on the meta device, ready for inference."""
+def build(config: dict, dtype: torch.dtype = torch.bfloat16, device: str = "meta"):
+    """Return the model of a config, on the meta device, ready for inference."""
     fields = {name: value for name, value in config.items() if name != "model_type"}
     fields.pop("quantization_config", None)
     settings = CONFIG_MAPPING[config["model_type"]](**fields)
     settings._experts_implementation = "batched_mm"
-    with torch.device("meta"):
+    with torch.device(device):
         model = AutoModelForCausalLM.from_config(
             settings, dtype=dtype, attn_implementation="eager"
         )

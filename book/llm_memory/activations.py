@@ -1,0 +1,166 @@
+"""Activations of training: what a forward keeps for its backward."""
+
+from sympy import Eq, Piecewise, S
+
+from . import fields
+from .errors import ConfigError, choose
+from .families import forward
+from .kernels import KERNELS
+from .ledger import Ledger, Tensor
+from .symbols import b, s
+from .tape import Run, Tape
+
+RECOMPUTE = ("none", "full", "core_attention", "matmuls")
+PRECISIONS = ("bf16", "autocast")
+PROFILES = ("transformers", "fused")
+
+
+def layer_activations(
+    model,
+    attention: str = "eager",
+    recompute: str = "none",
+    precision: str = "bf16",
+    profile: str = "transformers",
+) -> Ledger:
+    """Return what one decoder layer keeps for the backward, in training.
+
+    Left out are parameters, the attention mask and the rotary tables.
+
+    Args:
+        model: a `Model` of a family whose layer is described: GPT-2, LLaMA, Mistral,
+            Qwen2, Qwen3.
+        attention: the kernel, "eager", "flash", "efficient" or "math".
+        recompute: "none"; "full", each layer from its input; "core_attention", all
+            between queries, keys, values and the output; "matmuls", everything but
+            the results of matrix products and of flash attention.
+        precision: "bf16", or "autocast" over fp32 parameters. Measured with eager
+            attention; the other kernels get the same bf16 copies of their inputs.
+        profile: "transformers", as its modules are written; "fused", with norms and
+            gated MLPs that keep only their inputs.
+
+    Returns:
+        A ledger with the free symbols b and s.
+
+    Raises:
+        ConfigError: an unknown choice, a combination that does not exist, or a family
+            whose layer is not described yet.
+
+    >>> from llm_memory import symbolic
+    >>> layer_activations(symbolic("llama"), recompute="full").bytes
+    2*b*h*s
+    """
+    tape = _tape(model, attention, recompute, precision, profile)
+    return Ledger(_layer_rows(tape, 1, recompute, count=S.One), symbols=(b, s))
+
+
+def training_activations(
+    model,
+    attention: str = "eager",
+    recompute: str = "none",
+    precision: str = "bf16",
+    profile: str = "transformers",
+) -> Ledger:
+    """Return what is alive after the whole forward: all layers, head and plain loss.
+
+    Arguments and errors are those of `layer_activations`.
+
+    >>> from llm_memory import load_model
+    >>> ledger = training_activations(load_model("Qwen3-0.6B"), attention="flash")
+    >>> ledger.parts["loss"].evaluate(b=8, s=2048) > 6 * 8 * 2048 * 151936
+    True
+    """
+    tape = _tape(model, attention, recompute, precision, profile)
+    rows = [
+        row
+        for group in range(1, tape.groups + 1)
+        for row in _layer_rows(tape, group, recompute)
+    ]
+    rows += _rows([each for each in tape.operations if each.group == 0])
+    rows += _positions(tape, recompute) + _loss(tape)
+    return Ledger(rows, symbols=(b, s))
+
+
+def _tape(model, attention, recompute, precision, profile) -> Tape:
+    choose("attention", attention, KERNELS)
+    choose("recompute", recompute, dict.fromkeys(RECOMPUTE))
+    choose("precision", precision, dict.fromkeys(PRECISIONS))
+    choose("profile", profile, dict.fromkeys(PROFILES))
+    if not fields.family(model.model_type).get("activations"):
+        known = [
+            n for n, e in fields.table()["families"].items() if e.get("activations")
+        ]
+        rule = f"its activations are not derived yet; there are: {', '.join(known)}"
+        raise ConfigError("model_type", model.model_type, rule)
+    if recompute == "matmuls" and attention != "flash":
+        rule = "is described with attention='flash' only"
+        raise ConfigError("recompute", recompute, rule)
+    if precision == "autocast" and model.family == "gpt2":
+        rule = "is not derived yet for gpt2, whose softmax autocast would widen"
+        raise ConfigError("precision", precision, rule)
+    core = recompute != "core_attention"
+    return forward(model, run=Run(attention, precision, profile, core))
+
+
+def _layer_rows(tape: Tape, group: int, recompute: str, count=None) -> list[Tensor]:
+    inside = [each for each in tape.operations if each.group == group]
+    times = inside[0].count if count is None else count
+    source = _row(inside[0].inputs[0], times, "layer input")
+    if recompute == "full":
+        return [source]
+    if recompute == "matmuls":
+        return [source, *_rows(inside, times, _kept_by_products)]
+    return _rows(inside, times)
+
+
+def _kept_by_products(operation):
+    if operation.kind == "linear":
+        return (operation.output,)
+    return operation.saved[3:] if operation.kind == "attention" else ()
+
+
+def _rows(
+    operations, count=None, kept=lambda operation: operation.saved
+) -> list[Tensor]:
+    """Give each saved tensor once, as often as the operation that saves it runs."""
+    rows, seen = [], set()
+    for operation in operations:
+        for tensor in () if operation.kind == "rotate" else kept(operation):
+            if tensor not in seen:
+                times = operation.count if count is None else count
+                rows.append(_row(tensor, times, operation.part or "head"))
+                seen.add(tensor)
+    return rows
+
+
+def _row(tensor, count, part: str) -> Tensor:
+    return Tensor(tensor.name, tensor.shape, tensor.dtype, count, part)
+
+
+def _positions(tape: Tape, recompute: str) -> list[Tensor]:
+    """Give the rotary tables, and the position ids where something still holds them.
+
+    A learned position embedding saves its ids; recomputed code is called with them
+    again.
+    """
+    tables = [each.output for each in tape.operations if each.kind == "rotary_table"]
+    rows = [_row(table, S.One, "positions") for table in tables]
+    if recompute != "none" or not tables:
+        rows.append(Tensor("position ids", (s,), "int64", part="positions"))
+    return rows
+
+
+def _loss(tape: Tape) -> list[Tensor]:
+    """Give what the plain cross-entropy of transformers keeps.
+
+    The logits live on as the model's output. The labels are shifted by one: a copy, or
+    for one sequence a view of the padded ones.
+    """
+    logits = tape.operations[-1].output
+    labels = Piecewise((s + 1, Eq(b, 1)), (b * s, True))
+    rows = [
+        _row(logits, S.One, "loss"),
+        Tensor("log-probabilities", logits.shape, "fp32", part="loss"),
+        Tensor("shifted labels", (labels,), "int64", part="loss"),
+        Tensor("loss, total weight", (), "fp32", count=2, part="loss"),
+    ]
+    return rows

@@ -1,0 +1,212 @@
+"""What the framework saves in a training forward: one layer, and the whole model.
+
+Every tensor that autograd packs is listed by a hook. What is alive is counted by
+`Live`, independent of hooks. Large kernels are called by their own names, since on the
+meta device PyTorch would fall back to plain operations.
+"""
+
+import contextlib
+import functools
+import sys
+
+import torch
+import torch.nn.functional as F
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
+from transformers import AttentionInterface
+from transformers.models.llama.modeling_llama import repeat_kv
+
+from . import cases, framework
+from .live import Live
+
+ATEN = torch.ops.aten
+PRODUCTS = (
+    ATEN.mm.default,
+    ATEN.addmm.default,
+    ATEN._scaled_dot_product_flash_attention.default,
+)
+
+
+def _flash(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
+    result = ATEN._scaled_dot_product_flash_attention(
+        query, key, value, 0.0, True, scale=scaling
+    )
+    return result[0].transpose(1, 2), None
+
+
+def _efficient(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    result = ATEN._scaled_dot_product_efficient_attention(
+        query, key, value, None, True, 0.0, True, scale=scaling
+    )
+    return result[0].transpose(1, 2), None
+
+
+def _math(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    result = F.scaled_dot_product_attention(query, key, value, mask, scale=scaling)
+    return result.transpose(1, 2).contiguous(), None
+
+
+def _recomputed(module, *args, **kwargs):
+    own = sys.modules[type(module).__module__].eager_attention_forward
+    return checkpoint(own, module, *args, use_reentrant=False, **kwargs)
+
+
+for _name, _kernel in (
+    ("flash", _flash),
+    ("efficient", _efficient),
+    ("math", _math),
+    ("recomputed", _recomputed),
+):
+    AttentionInterface.register(f"every_byte_{_name}", _kernel)
+
+
+def measure() -> dict:
+    """Return for each case its config, its choices and what each shape saved."""
+    result = {}
+    for name, (config, choices, shapes) in cases.activation_cases().items():
+        saved = {f"{b},{s}": _one(config, choices, b, s) for b, s in shapes}
+        result[name] = {"config": config, "choices": choices, "shapes": saved}
+    return result
+
+
+def _one(config: dict, choices: dict, b: int, s: int) -> dict:
+    with _native_dropout():
+        model = _build(config, choices)
+        result = {"layer": layer_alive(model, choices, b, s)}
+        result["model"] = model_alive(model, choices, b, s)
+        if choices["recompute"] == "none":
+            result["tensors"] = layer_tensors(model, choices, b, s)
+    return result
+
+
+def _build(config: dict, choices: dict):
+    wide = choices["precision"] == "autocast"
+    kind, device = (torch.float32, "cpu") if wide else (torch.bfloat16, "meta")
+    model = framework.build(config, kind, device)
+    kernel = choices["attention"]
+    if choices["recompute"] == "core_attention":
+        kernel = "recomputed"
+    name = kernel if kernel == "eager" else f"every_byte_{kernel}"
+    model.config._attn_implementation = name
+    return model.train()
+
+
+def layer_alive(model, choices: dict, b: int, s: int) -> int:
+    """Return the bytes that a layer's forward leaves alive, its output left out."""
+    run, leaf = _layer(model, choices, b, s)
+    with Live() as live, _precision(choices):
+        output = run(leaf * 1)
+        node = output.grad_fn
+        del output
+    alive = live.now
+    del node
+    return alive
+
+
+def layer_tensors(model, choices: dict, b: int, s: int) -> list:
+    """Return (data type, bytes) of each tensor that autograd packs, parameters not."""
+    run, leaf = _layer(model, choices, b, s)
+    foreign = {each.untyped_storage() for each in _outside(model, run)}
+    packed = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage not in foreign:
+            size = min(tensor.numel() * tensor.element_size(), storage.nbytes())
+            key = (storage, tensor.storage_offset())
+            packed[key] = (framework.short_name(tensor.dtype), size)
+        return tensor
+
+    with (
+        _precision(choices),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+    ):
+        output = run(leaf * 1)
+    del output
+    return sorted(packed.values())
+
+
+def model_alive(model, choices: dict, b: int, s: int) -> int:
+    """Return the bytes alive after the whole forward with labels."""
+    ids = torch.zeros((b, s), dtype=torch.long, device=model.device)
+    labels, mask = ids.clone(), _mask(model, b, s)
+    options = _checkpointing(choices)
+    if options:
+        model.activation_checkpointing_enable(options)
+    with Live() as live, _precision(choices):
+        output = model(ids, labels=labels, attention_mask=mask, use_cache=False)
+    alive = live.now
+    del output
+    model.activation_checkpointing_disable()
+    return alive
+
+
+def _layer(model, choices: dict, b: int, s: int):
+    """Return a function that runs the first layer, and the leaf that it starts from."""
+    gpt2 = model.config.model_type == "gpt2"
+    layer = model.transformer.h[0] if gpt2 else model.model.layers[0]
+    kind = next(model.parameters()).dtype
+    shape = (b, s, model.config.hidden_size)
+    leaf = torch.empty(shape, dtype=kind, device=model.device, requires_grad=True)
+    options = {"attention_mask": _mask(model, b, s)}
+    if not gpt2:
+        positions = torch.arange(s, device=model.device)[None]
+        tables = model.model.rotary_emb(leaf, positions)
+        options["position_embeddings"] = tuple(table.detach() for table in tables)
+    run = functools.partial(layer, **options)
+    settings = _checkpointing(choices)
+    if settings:
+        run = functools.partial(checkpoint, run, **settings)
+    return run, leaf
+
+
+def _outside(model, run) -> list:
+    """Return tensors that the layer is given: parameters, mask and tables."""
+    given = [*model.parameters(), run.keywords["attention_mask"]]
+    return [*given, *run.keywords.get("position_embeddings", ())]
+
+
+def _mask(model, b: int, s: int):
+    kind = next(model.parameters()).dtype
+    return torch.zeros((b, 1, s, s), dtype=kind, device=model.device)
+
+
+def _checkpointing(choices: dict) -> dict:
+    if choices["recompute"] not in ("full", "matmuls"):
+        return {}
+    if choices["recompute"] == "full":
+        return {"use_reentrant": False}
+    keep = functools.partial(create_selective_checkpoint_contexts, _policy)
+    return {"use_reentrant": False, "context_fn": keep}
+
+
+def _policy(context, operation, *args, **kwargs):
+    kept = operation in PRODUCTS
+    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+def _precision(choices: dict):
+    if choices["precision"] == "autocast":  # which the meta device does not have
+        return torch.autocast("cpu", torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _native_dropout():
+    """Let dropout keep a mask of bytes, as on CUDA; on meta it keeps a product."""
+
+    def dropout(x, p=0.5, training=True, inplace=False):
+        return torch.native_dropout(x, p, training)[0] if training and p else x
+
+    own, F.dropout = F.dropout, dropout
+    try:
+        yield
+    finally:
+        F.dropout = own

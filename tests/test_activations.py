@@ -1,0 +1,177 @@
+"""What a training forward keeps equals what PyTorch keeps, tensor by tensor."""
+
+import json
+
+import pytest
+import sympy
+
+from llm_memory import (
+    ConfigError,
+    layer_activations,
+    load_model,
+    symbolic,
+    training_activations,
+)
+from llm_memory.check import record
+from llm_memory.symbols import L, a, b, d, f, h, k, s
+
+CASES = record("activations")["cases"]
+
+
+def shapes(case):
+    for shape, measured in case["shapes"].items():
+        batch, tokens = map(int, shape.split(","))
+        yield batch, tokens, measured
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_layer_and_the_model_keep_what_pytorch_keeps(name):
+    case = CASES[name]
+    model = load_model(case["config"])
+    layer = layer_activations(model, **case["choices"])
+    whole = training_activations(model, **case["choices"])
+    for batch, tokens, measured in shapes(case):
+        assert layer.evaluate(b=batch, s=tokens) == measured["layer"], (batch, tokens)
+        assert whole.evaluate(b=batch, s=tokens) == measured["model"], (batch, tokens)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in CASES if CASES[name]["choices"]["recompute"] == "none"]
+)
+def test_every_row_is_a_tensor_that_autograd_packed(name):
+    case = CASES[name]
+    ledger = layer_activations(load_model(case["config"]), **case["choices"])
+    for batch, tokens, measured in shapes(case):
+        rows = ledger.substitute({"b": batch, "s": tokens}).rows
+        derived = [[row.dtype.torch, int(row.bytes / row.count)] for row in rows]
+        counts = [int(row.count) for row in rows]
+        each = [row for row, n in zip(derived, counts, strict=True) for _ in range(n)]
+        assert sorted(each) == measured["tensors"], (batch, tokens)
+
+
+def test_there_are_enough_cases():
+    measured = [shape for case in CASES.values() for shape in case["shapes"]]
+    assert len(measured) >= 300
+    assert {json.dumps(case["choices"], sort_keys=True) for case in CASES.values()} == {
+        json.dumps(choices, sort_keys=True)
+        for choices in (
+            {"attention": kernel, "recompute": recompute, "precision": precision}
+            for kernel, recompute, precision in (
+                ("eager", "none", "bf16"),
+                ("flash", "none", "bf16"),
+                ("efficient", "none", "bf16"),
+                ("math", "none", "bf16"),
+                ("eager", "full", "bf16"),
+                ("eager", "core_attention", "bf16"),
+                ("flash", "matmuls", "bf16"),
+                ("eager", "none", "autocast"),
+                ("eager", "full", "autocast"),
+            )
+        )
+    }
+
+
+def closed(ledger):
+    """The ledger of b >= 2 as a polynomial."""
+    return sympy.expand(ledger.bytes.subs(sympy.Eq(b, 1), sympy.false))
+
+
+LLAMA = 16 * b * s * h + 8 * b * s + 8 * b * s * f
+A, K = a * d, k * d
+
+
+@pytest.mark.parametrize(
+    ("attention", "core"),
+    [
+        ("eager", 8 * b * s * A + 6 * a * b * s**2),
+        ("flash", 4 * b * s * A + 4 * b * s * K + 4 * a * b * s + 24),
+        ("math", 14 * b * s * A + 4 * a * b * s**2),
+    ],
+)
+def test_the_closed_forms_of_a_llama_layer(attention, core):
+    ledger = layer_activations(symbolic("llama"), attention=attention)
+    assert sympy.expand(closed(ledger) - LLAMA - core) == 0
+
+
+def test_gpt2_is_the_published_formula_and_the_norms_moments():
+    """Korthikanti et al. (2022): sbh(34 + 5as/h); PyTorch adds means and deviations."""
+    gelu = load_model(
+        {
+            "model_type": "gpt2",
+            "vocab_size": 10,
+            "n_embd": 64,
+            "n_layer": 1,
+            "n_head": 4,
+            "n_positions": 32,
+            "activation_function": "gelu",
+        }
+    )
+    batch, tokens, width, heads = 3, 32, 64, 4
+    published = tokens * batch * width * 34 + 5 * heads * batch * tokens**2
+    ledger = layer_activations(gelu)
+    assert ledger.evaluate(b=batch, s=tokens) == published + 16 * batch * tokens
+
+
+def test_stock_gpt2_keeps_58_instead_of_34():
+    ledger = layer_activations(symbolic("gpt2")).substitute({f: 4 * h})
+    expected = 58 * b * s * h + 5 * a * b * s**2 + 16 * b * s
+    assert sympy.expand(ledger.bytes - expected) == 0
+
+
+def test_qwen3_adds_the_norms_of_queries_and_keys():
+    extra = layer_activations(symbolic("qwen3")).bytes
+    extra -= layer_activations(symbolic("llama")).bytes
+    expected = 6 * b * s * (A + K) + 4 * b * s * (a + k)
+    assert sympy.expand(extra - expected) == 0
+
+
+def test_recomputation():
+    family = symbolic("llama")
+    assert layer_activations(family, recompute="full").bytes == 2 * b * s * h
+    kept = layer_activations(family, "flash", recompute="matmuls")
+    expected = 6 * b * s * h + 4 * b * s * (A + K + f) + 4 * a * b * s + 24
+    assert sympy.expand(kept.bytes - expected) == 0
+
+
+def test_autocast_keeps_copies_of_weights_and_inputs():
+    ledger = layer_activations(symbolic("llama"), precision="autocast")
+    matrices = 2 * h * A + 2 * h * K + 3 * h * f
+    expected = 26 * b * s * h + 8 * b * s + 8 * b * s * f + 2 * matrices
+    expected += 8 * b * s * A + 6 * a * b * s**2
+    assert sympy.expand(closed(ledger) - expected) == 0
+
+
+def test_a_fused_profile_keeps_only_inputs():
+    ledger = layer_activations(symbolic("llama"), "flash", profile="fused")
+    norms = 2 * (2 * b * s * h + 4 * b * s) + 2 * 2 * b * s * h
+    core = 4 * b * s * A + 4 * b * s * K + 4 * a * b * s + 24
+    assert sympy.expand(ledger.bytes - norms - 6 * b * s * f - core) == 0
+
+
+def test_layers_add_up():
+    family = symbolic("llama")
+    layer = layer_activations(family, "flash").bytes
+    model = training_activations(family, "flash").bytes
+    assert sympy.expand(sympy.diff(model, L) - layer) == 0
+
+
+@pytest.mark.parametrize(
+    ("choices", "field"),
+    [
+        ({"attention": "paged"}, "attention"),
+        ({"recompute": "some"}, "recompute"),
+        ({"precision": "fp16"}, "precision"),
+        ({"profile": "megatron"}, "profile"),
+        ({"recompute": "matmuls", "attention": "eager"}, "recompute"),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_refused(choices, field):
+    with pytest.raises(ConfigError) as error:
+        layer_activations(symbolic("llama"), **choices)
+    assert error.value.field == field
+
+
+@pytest.mark.parametrize("model", ["DeepSeek-V3", "Mixtral-8x7B", "Gemma-2-9B"])
+def test_a_family_that_is_not_derived_is_refused_by_name(model):
+    with pytest.raises(ConfigError, match=load_model(model).model_type):
+        training_activations(load_model(model))

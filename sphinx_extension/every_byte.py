@@ -45,18 +45,24 @@ def add_explorer(app, config):
             add(name, **({} if name.endswith("css") else {"defer": "defer"}))
 
 
-def use_roles(app, what, name, obj, options, lines):
-    """Read Markdown's {role}`text` in docstrings, which autodoc takes for RST."""
+def prepare_docstring(app, what, name, obj, options, lines):
+    """Read Markdown's {role}`text`, which autodoc takes for reStructuredText.
+
+    An empty first line keeps napoleon from reading "What it is: …" of a property as
+    "type: description".
+    """
     lines[:] = [re.sub(r"\{([\w:]+)\}(?=`)", r":\1:", line) for line in lines]
+    if what == "property":
+        lines.insert(0, "")
 
 
 def split_shared(app, what, name, obj, options, lines):
-    """Give two attributes documented on one line ("heads, width: …") a line each."""
-    for index, line in enumerate(lines):
-        if shared := re.match(r":ivar (\w+), (\w+): (.*)", line):
-            first, second, text = shared.groups()
-            lines[index] = f":ivar {first}: {text}"
-            lines.insert(index + 1, f":ivar {second}: {text}")
+    """Give attributes documented on one line ("heads, width: …") a line each."""
+    for line in [line for line in lines if re.match(r":ivar \w+(, \w+)+: ", line)]:
+        names, text = line.removeprefix(":ivar ").split(": ", 1)
+        index = lines.index(line)
+        each = [f":ivar {name}: {text}" for name in names.split(", ")]
+        lines[index : index + 1] = each
 
 
 def finish(app, exception):
@@ -88,7 +94,7 @@ def setup(app):
     app.config.template_bridge = "every_byte.Templates"
     app.config.mathjax_path = "mathjax/tex-svg.js"
     app.connect("config-inited", add_explorer)
-    app.connect("autodoc-process-docstring", use_roles)
+    app.connect("autodoc-process-docstring", prepare_docstring, priority=400)
     app.connect("autodoc-process-docstring", split_shared, priority=600)
     app.connect("build-finished", finish, priority=400)  # before the toc's redirect
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -48,12 +48,12 @@ def add_explorer(app, config):
 def prepare_docstring(app, what, name, obj, options, lines):
     """Read Markdown's {role}`text`, which autodoc takes for reStructuredText.
 
-    An empty first line keeps napoleon from reading "What it is: …" of a property as
+    An empty comment keeps napoleon from reading "What it is: …" of a property as
     "type: description".
     """
     lines[:] = [re.sub(r"\{([\w:]+)\}(?=`)", r":\1:", line) for line in lines]
     if what == "property":
-        lines.insert(0, "")
+        lines[:0] = ["..", ""]
 
 
 def split_shared(app, what, name, obj, options, lines):

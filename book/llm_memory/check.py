@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from html import escape
+from itertools import zip_longest
 
+from .activations import layer_activations, training_activations
 from .errors import ConfigError, choose
 from .fields import DATA
 from .kv_cache import kv_cache
@@ -154,6 +156,67 @@ def expansion(model_name: str, b: int, t: int) -> tuple[int, str]:
     case = choose("case", model_name, record("latent_expansion")["cases"])
     shape = choose("b,t", f"{b},{t}", case["shapes"])
     return shape["bytes"], source("latent_expansion")
+
+
+def against_activations(name: str, b: int, s: int) -> Check:
+    """Compare what a layer and the whole model keep with what PyTorch kept.
+
+    Args:
+        name: a case of the record "activations".
+        b, s: one of its recorded shapes.
+
+    Raises:
+        ConfigError: no such case or shape in the record.
+
+    >>> against_activations("LLaMA-13B, flash", b=1, s=2048).holds
+    True
+    """
+    case, saved = _activation_case(name, b, s)
+    model, where = load_model(case["config"]), source("activations")
+    readings = {"layer": layer_activations, "model": training_activations}
+    return Check(
+        Line(
+            f"{name}, b = {b}, s = {s}: {what}",
+            reading(model, **case["choices"]).evaluate(b=b, s=s),
+            saved[what],
+            where,
+        )
+        for what, reading in readings.items()
+    )
+
+
+def against_saved_tensors(name: str, b: int, s: int) -> Check:
+    """Compare each row of a layer with a tensor of its type that PyTorch kept.
+
+    The rows of one data type are matched by size.
+
+    Args:
+        name: a case of the record "activations" without recomputation.
+        b, s: one of its recorded shapes.
+
+    Raises:
+        ConfigError: no such case or shape in the record, or no tensors recorded.
+
+    >>> against_saved_tensors("GPT-2-xl, eager", b=8, s=1024).holds
+    True
+    """
+    case, saved = _activation_case(name, b, s)
+    kept = choose("record", "tensors", saved)
+    ledger = layer_activations(load_model(case["config"]), **case["choices"])
+    rows = ledger.substitute({"b": b, "s": s}).rows
+    derived = sorted((row.dtype.torch, int(row.bytes), i) for i, row in enumerate(rows))
+    lines = {}
+    pairs = zip_longest(derived, kept, fillvalue=("missing", 0, len(rows)))
+    for (_, size, index), (kind, reference, *_) in pairs:
+        row = rows[index].name.rpartition("{i}.")[2] if index < len(rows) else ""
+        where = f"{kind}, {source('activations')}"
+        lines[index, len(lines)] = Line(row, size, reference, where)
+    return Check(lines[key] for key in sorted(lines))
+
+
+def _activation_case(name: str, b: int, s: int) -> tuple[Mapping, Mapping]:
+    case = choose("case", name, record("activations")["cases"])
+    return case, choose("b,s", f"{b},{s}", case["shapes"])
 
 
 def _by_name(rows: Iterable[Mapping], ledger: Ledger, where: str) -> Check:

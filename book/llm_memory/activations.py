@@ -7,8 +7,9 @@ from .errors import ConfigError, choose
 from .families import forward
 from .kernels import KERNELS
 from .ledger import Ledger, Tensor
+from .operations import Run
 from .symbols import b, s
-from .tape import Run, Tape
+from .tape import Tape
 
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 PRECISIONS = ("bf16", "autocast")

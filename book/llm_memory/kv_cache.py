@@ -9,8 +9,8 @@ from . import units
 from .errors import choose
 from .families import forward
 from .ledger import Ledger, Tensor
+from .operations import Cached
 from .symbols import b, check_size, t
-from .tape import Cached
 from .units import DType
 from .weights import heads_on_rank
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from sympy import Expr, S, sympify
 
 from .kernels import KERNELS, Heads, recomputed
+from .operations import Activation, Cached, Operation, Parameter, Run
 from .symbols import b, s
 
 PARTS = {
@@ -21,108 +22,6 @@ PARTS = {
     "norm": "norms",
     "experts": "routed experts",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Activation:
-    """A tensor that an operation makes. Two of them are equal only if they are one."""
-
-    name: str
-    shape: tuple[Expr, ...]
-    dtype: str = "bf16"
-
-
-@dataclass(frozen=True)
-class Run:
-    """How a forward is run: the choices that change what it makes and saves.
-
-    Attributes:
-        attention: the kernel, "eager", "flash", "efficient" or "math".
-        precision: "bf16" throughout, or "autocast" over fp32 parameters.
-        profile: "transformers" as its modules are written, or "fused" norms and
-            gated MLPs, as training kernels have them.
-        core: keep the attention's intermediates (False: recompute them).
-    """
-
-    attention: str = "eager"
-    precision: str = "bf16"
-    profile: str = "transformers"
-    core: bool = True
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A tensor that is loaded, in each of `count` layers.
-
-    Attributes:
-        name: the framework's name, `{i}` for the layer.
-        shape: as the framework stores it.
-        role: "matrix" and "experts" are what a quantised format packs; "embedding",
-            "head", "router", "norm", "bias" and "table" keep their data type;
-            "buffer" is stored in a checkpoint but is no parameter.
-        count, part: as in a ledger's row.
-        checkpoint: names in the published file, where they differ.
-        split: the axis that tensor parallelism divides; None: whole on every rank.
-        heads: the groups of heads that the axis holds side by side, each of which
-            replicates once ranks outnumber it; (): the axis is divided evenly.
-        fused: how many of the checkpoint's matrices lie side by side in one matrix.
-        active: how many entries of the first axis a token uses; None: all.
-        transposed: stored as (in, out), as GPT-2's Conv1D does.
-    """
-
-    name: str
-    shape: tuple[Expr, ...]
-    role: str
-    count: Expr = S.One
-    part: str = ""
-    checkpoint: tuple[str, ...] = ()
-    split: int | None = None
-    heads: tuple[Expr, ...] = ()
-    fused: int = 1
-    active: Expr | None = None
-    transposed: bool = False
-
-
-@dataclass(frozen=True)
-class Cached:
-    """What one layer keeps of every token for later steps.
-
-    Attributes:
-        name: what it holds: "keys", "values", "latent" or "rotary key".
-        slot: where transformers keeps it in a layer's cache: "keys" or "values".
-        heads, width: elements per token = heads × width.
-        window: the most tokens that are kept; None: all.
-        layout: set where the same content can be kept in several ways (MLA).
-        split: whether tensor parallelism can divide the heads.
-    """
-
-    name: str
-    slot: str
-    heads: Expr
-    width: Expr
-    window: Expr | None = None
-    layout: str | None = None
-    split: bool = True
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One step of the forward, run once in each of `count` layers.
-
-    `saved` is kept for the backward. `group` numbers the groups of layers that are
-    alike; 0 is outside of all layers.
-    """
-
-    kind: str
-    inputs: tuple[Activation, ...]
-    output: Activation
-    count: Expr = S.One
-    parameters: tuple[Parameter, ...] = ()
-    shared: tuple[Parameter, ...] = ()
-    cached: tuple[Cached, ...] = ()
-    group: int = 0
-    part: str = ""
-    saved: tuple[Activation, ...] = ()
 
 
 @dataclass(frozen=True)

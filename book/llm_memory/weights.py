@@ -9,7 +9,7 @@ from . import units
 from .errors import ConfigError, choose
 from .families import forward
 from .ledger import Ledger, Tensor
-from .tape import Parameter
+from .operations import Parameter
 from .units import DType
 
 

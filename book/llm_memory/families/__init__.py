@@ -1,7 +1,8 @@
 """One file per layer family: its forward, once, on a tape."""
 
 from ..errors import choose
-from ..tape import Run, Tape
+from ..operations import Run
+from ..tape import Tape
 from . import gpt2, llama, mla, opt
 
 FORWARDS = {

@@ -4,7 +4,8 @@ Source: Radford et al. (2019) and transformers' modeling_gpt2.py. Its Conv1D sto
 matrix as (in, out).
 """
 
-from ..tape import Activation, Cached, Tape
+from ..operations import Activation, Cached
+from ..tape import Tape
 from .llama import head
 
 

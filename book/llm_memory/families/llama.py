@@ -4,7 +4,8 @@ Shapes use the letters of `symbols`. Sources: the modeling files of transformers
 config classes `data/fields.json` names.
 """
 
-from ..tape import Activation, Cached, Tape
+from ..operations import Activation, Cached
+from ..tape import Tape
 from . import moe
 
 

@@ -6,7 +6,8 @@ Source: DeepSeek-V2 (2024) and transformers' modeling_deepseek_v3.py.
 """
 
 from ..errors import ConfigError
-from ..tape import Activation, Cached, Tape
+from ..operations import Activation, Cached
+from ..tape import Tape
 from . import llama
 
 

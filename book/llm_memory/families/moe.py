@@ -1,6 +1,7 @@
 """Mixture of experts: a router picks E_k of E gated MLPs for each token."""
 
-from ..tape import Activation, Tape
+from ..operations import Activation
+from ..tape import Tape
 from . import llama
 
 # The checkpoint stores each expert j by itself; transformers stacks them.

@@ -3,7 +3,8 @@
 Source: Zhang et al. (2022) and transformers' modeling_opt.py.
 """
 
-from ..tape import Activation, Cached, Tape
+from ..operations import Activation, Cached
+from ..tape import Tape
 from .llama import head
 
 POSITION_OFFSET = 2  # OPT's position table starts two rows late

@@ -84,6 +84,16 @@ def names() -> list[str]:
     return sorted((path.stem for path in MODELS.glob("*.json")), key=str.lower)
 
 
+def source(name: str) -> str:
+    """Return where a bundled model's config is published.
+
+    >>> source("Qwen3-0.6B")
+    'huggingface.co/Qwen/Qwen3-0.6B'
+    """
+    text = (fields.DATA / "sources.json").read_text(encoding="utf-8")
+    return "huggingface.co/" + choose("model", name, json.loads(text)["models"])
+
+
 def load_model(source: "str | PathLike | Mapping") -> Model:
     """Return a model from a bundled name, a config.json or its content.
 

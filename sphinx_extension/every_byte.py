@@ -87,10 +87,10 @@ def finish(app, exception):
 def setup(app):
     """Register everything with Sphinx."""
     sys.path.insert(0, str(BOOK))  # for autodoc: import llm_memory
-    # Pages are repaired as they are written, so a change here must write all again.
+    # Pages are repaired as they are written, so a change here must read and write all again.
     sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py")))
     digest = hashlib.sha256(sources).hexdigest()
-    app.add_config_value("every_byte_digest", digest, "html")
+    app.add_config_value("every_byte_digest", digest, "env")
     app.config.template_bridge = "every_byte.Templates"
     app.config.mathjax_path = "mathjax/tex-svg.js"
     app.connect("config-inited", add_explorer)

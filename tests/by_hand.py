@@ -1,0 +1,234 @@
+"""Slow, obvious counts in plain integers: what the library's ledgers must equal.
+
+Written from the modeling files of transformers, tensor by tensor, without the library.
+Matrices are (out, in); GPT-2 stores them the other way round, which changes no count.
+"""
+
+from math import ceil, prod
+from typing import NamedTuple
+
+
+class Stored(NamedTuple):
+    """`count` parameters of one shape; `packed` ones are what a format quantises.
+
+    `experts` is how many entries of the first axis are experts; `parts` how many of
+    the checkpoint's matrices lie in one matrix.
+    """
+
+    shape: tuple
+    count: int = 1
+    packed: bool = False
+    experts: int = 0
+    parts: int = 1
+    buffer: bool = False
+
+
+def parameters(c: dict) -> list[Stored]:
+    """List every parameter of a config, tied ones once, and the router's buffer."""
+    families = {"gpt2": _gpt2, "opt": _opt}
+    return list(families.get(c["model_type"], _llama)(c))
+
+
+def elements(c: dict) -> int:
+    """Count the parameters."""
+    return sum(prod(p.shape) * p.count for p in parameters(c) if not p.buffer)
+
+
+def active_elements(c: dict) -> int:
+    """Count what one token uses: of each stack of experts, those that it visits."""
+    total = elements(c)
+    for p in parameters(c):
+        if p.experts:
+            unused = p.experts - c["num_experts_per_tok"]
+            total -= unused * prod(p.shape[1:]) * p.count
+    return total
+
+
+def quantised_bytes(c: dict, packing: str) -> int:
+    """Count bytes: the layers' matrices packed, the buffer fp32, the rest bf16."""
+    total = 0
+    for p in parameters(c):
+        if p.packed:
+            total += p.count * packed_bytes(p, packing)
+        else:
+            total += p.count * prod(p.shape) * (4 if p.buffer else 2)
+    return total
+
+
+def packed_bytes(p: Stored, packing: str) -> int:
+    """Count the bytes of one packed matrix, or stack of matrices, with its scales."""
+    *stack, rows, columns = p.shape
+    matrices = prod(stack) * p.parts
+    rows //= p.parts
+    size = matrices * rows * columns
+    if packing == "int8":  # one fp32 scale per output
+        return size + 4 * matrices * rows
+    if packing == "fp8":  # one fp32 scale per block of 128 × 128
+        return size + 4 * matrices * ceil(rows / 128) * ceil(columns / 128)
+    groups = matrices * rows * ceil(columns / 128)  # fp16 scale, 4-bit zero point
+    return ceil(size / 2) + 2 * groups + ceil(groups / 2)
+
+
+def windows(c: dict) -> list:
+    """Give each layer's window; None: the layer keeps every token."""
+    layers = c.get("num_hidden_layers") or c.get("n_layer")
+    window = c.get("sliding_window")
+    if window is None or not c.get("use_sliding_window", True):
+        return [None] * layers
+    if c["model_type"] == "gemma2":
+        return [None if i % 2 else window for i in range(layers)]
+    if c["model_type"] in ("qwen2", "qwen3"):
+        start = c["max_window_layers"]
+        return [window if i >= start else None for i in range(layers)]
+    return [window] * layers
+
+
+def cached_elements(c: dict, b: int, t: int, layout: str = "latent") -> int:
+    """Count cached elements, sequence by sequence, layer by layer, token by token."""
+    total = 0
+    for _ in range(b):
+        for window in windows(c):
+            for token in range(t):
+                if window is None or token >= t - window:
+                    total += elements_per_token(c, layout)
+    return total
+
+
+def elements_per_token(c: dict, layout: str = "latent") -> int:
+    """Count what one layer keeps of one token."""
+    if "kv_lora_rank" in c:
+        if layout == "latent":
+            return c["kv_lora_rank"] + c["qk_rope_head_dim"]
+        keys = c["qk_nope_head_dim"] + c["qk_rope_head_dim"]
+        return c["num_attention_heads"] * (keys + c["v_head_dim"])
+    if c["model_type"] == "gpt2":
+        return 2 * c["n_embd"]
+    if c["model_type"] == "opt":
+        return 2 * c["hidden_size"]
+    return 2 * c["num_key_value_heads"] * c["head_dim"]
+
+
+def slots_in_use(t: int, block: int, window: int | None = None) -> int:
+    """Count the slots of all blocks with a token that can still be attended to."""
+    first = 0 if window is None else max(t - window, 0)
+    return block * len({token // block for token in range(first, t)})
+
+
+def _gpt2(c):
+    h, f, layers = c["n_embd"], c["n_inner"], c["n_layer"]
+    yield Stored((c["vocab_size"], h))
+    yield Stored((c["n_positions"], h))
+    for shape in ((3 * h, h), (h, h), (f, h), (h, f)):
+        yield Stored(shape, layers, packed=True)
+        yield Stored((shape[0],), layers)
+    yield Stored((h,), 4 * layers)  # two norms, each with weight and bias
+    yield Stored((h,), 2)
+    if not c["tie_word_embeddings"]:
+        yield Stored((c["vocab_size"], h))
+
+
+def _opt(c):
+    h, f, layers = c["hidden_size"], c["ffn_dim"], c["num_hidden_layers"]
+    narrow = c["word_embed_proj_dim"]
+    yield Stored((c["vocab_size"], narrow))
+    yield Stored((c["max_position_embeddings"] + 2, h))
+    if narrow != h:
+        yield Stored((h, narrow))
+        yield Stored((narrow, h))
+    for shape, each in (((h, h), 4), ((f, h), 1), ((h, f), 1)):
+        yield Stored(shape, each * layers, packed=True)
+        if c["enable_bias"]:
+            yield Stored((shape[0],), each * layers)
+    if c["layer_norm_elementwise_affine"]:
+        last = c["do_layer_norm_before"] and not c["_remove_final_layer_norm"]
+        yield Stored((h,), 4 * layers + 2 * last)
+    if not c["tie_word_embeddings"]:
+        yield Stored((c["vocab_size"], narrow))
+
+
+def _llama(c):
+    h, layers = c["hidden_size"], c["num_hidden_layers"]
+    yield Stored((c["vocab_size"], h))
+    for i in range(layers):
+        yield from _latent_attention(c) if "kv_lora_rank" in c else _attention(c)
+        yield from _mlps(c, i)
+        yield Stored((h,), 4 if c["model_type"] == "gemma2" else 2)
+    yield Stored((h,))
+    if not c["tie_word_embeddings"]:
+        yield Stored((c["vocab_size"], h))
+
+
+def _attention(c):
+    kind, h, d = c["model_type"], c["hidden_size"], c["head_dim"]
+    q, kv = c["num_attention_heads"] * d, c["num_key_value_heads"] * d
+    if kind == "phi3":
+        yield Stored((q + 2 * kv, h), packed=True)
+    else:
+        yield Stored((q, h), packed=True)
+        yield Stored((kv, h), 2, packed=True)
+    yield Stored((h, q), packed=True)
+    if kind == "qwen2" or c.get("attention_bias"):
+        yield Stored((q,))
+        yield Stored((kv,), 2)
+    if c.get("attention_bias"):
+        yield Stored((h,))
+    if kind in ("qwen3", "qwen3_moe"):
+        yield Stored((d,), 2)
+
+
+def _latent_attention(c):
+    h, heads = c["hidden_size"], c["num_attention_heads"]
+    rank, rotary = c["kv_lora_rank"], c["qk_rope_head_dim"]
+    queries = heads * (c["qk_nope_head_dim"] + rotary)
+    if c["q_lora_rank"] is None:
+        yield Stored((queries, h), packed=True)
+    else:
+        yield Stored((c["q_lora_rank"], h), packed=True)
+        yield Stored((c["q_lora_rank"],))
+        yield Stored((queries, c["q_lora_rank"]), packed=True)
+    yield Stored((rank + rotary, h), packed=True)
+    yield Stored((rank,))
+    yield Stored((heads * (c["qk_nope_head_dim"] + c["v_head_dim"]), rank), packed=True)
+    yield Stored((h, heads * c["v_head_dim"]), packed=True)
+    if c["attention_bias"]:
+        if c["q_lora_rank"] is not None:
+            yield Stored((c["q_lora_rank"],))
+        yield Stored((rank + rotary,))
+        yield Stored((h,))
+
+
+def _mlps(c, i):
+    h, kind = c["hidden_size"], c["model_type"]
+    experts = c.get("n_routed_experts") or c.get("num_experts")
+    experts = experts or c.get("num_local_experts")
+    if not experts or not _sparse(c, i):
+        bias = c.get("mlp_bias", False)
+        yield from _gated(h, c["intermediate_size"], bias, fused=kind == "phi3")
+        return
+    width = c["intermediate_size" if kind == "mixtral" else "moe_intermediate_size"]
+    yield Stored((experts, h))  # the router
+    if kind == "deepseek_v3":
+        yield Stored((experts,), buffer=True)
+    yield Stored((experts, 2 * width, h), 1, True, experts, parts=2)
+    yield Stored((experts, h, width), 1, True, experts)
+    if "n_shared_experts" in c:
+        bias = c.get("mlp_bias", False)
+        yield from _gated(h, width * c["n_shared_experts"], bias)
+
+
+def _sparse(c, i) -> bool:
+    if c["model_type"] == "qwen3_moe":
+        step = c["decoder_sparse_step"]
+        return (i + 1) % step == 0 and i not in c["mlp_only_layers"]
+    return i >= c.get("first_k_dense_replace", 0)
+
+
+def _gated(h, width, bias=False, fused=False):
+    if fused:
+        yield Stored((2 * width, h), packed=True)
+    else:
+        yield Stored((width, h), 2, packed=True)
+    yield Stored((h, width), packed=True)
+    if bias:
+        yield Stored((width,), 2)
+        yield Stored((h,))

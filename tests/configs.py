@@ -1,0 +1,136 @@
+"""Configs for the tests: random ones, and what must be in one of each family."""
+
+from hypothesis import strategies as st
+
+SMALL = st.integers(1, 5)
+WIDTH = st.integers(1, 40)
+FLAG = st.booleans()
+
+BASE = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+    "intermediate_size",
+)  # fmt: skip
+LATENT = (
+    *BASE, "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
+    "moe_intermediate_size", "n_routed_experts", "num_experts_per_tok",
+)  # fmt: skip
+SIZES = {
+    "gpt2": ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"),
+    "opt": (
+        "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+        "ffn_dim", "max_position_embeddings",
+    ),
+    "llama": BASE,
+    "mistral": BASE,
+    "qwen2": BASE,
+    "qwen3": BASE,
+    "qwen3_moe": (*BASE, "moe_intermediate_size", "num_experts", "num_experts_per_tok"),
+    "mixtral": (*BASE, "num_local_experts", "num_experts_per_tok"),
+    "phi3": BASE,
+    "gemma2": BASE,
+    "deepseek_v2": LATENT,
+    "deepseek_v3": LATENT,
+}  # fmt: skip
+WINDOWED = ("mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "phi3", "gemma2")
+GROUPED = ("llama", *WINDOWED)
+SPARSE = ("qwen3_moe", "mixtral", "deepseek_v2", "deepseek_v3")
+LATENT_FAMILIES = ("deepseek_v2", "deepseek_v3")
+
+
+@st.composite
+def configs(draw, families=tuple(SIZES), window=None):
+    """Draw a config with every field given; `window`: True, False or either."""
+    kind = draw(st.sampled_from(families))
+    heads = draw(SMALL) * 2
+    width, layers = heads * draw(SMALL), draw(SMALL)
+    if kind == "gpt2":
+        config = {
+            "n_embd": width, "n_layer": layers, "n_head": heads,
+            "n_positions": draw(WIDTH), "n_inner": draw(WIDTH),
+        }  # fmt: skip
+    else:
+        config = {
+            "hidden_size": width, "num_hidden_layers": layers,
+            "num_attention_heads": heads, "max_position_embeddings": draw(WIDTH),
+        }  # fmt: skip
+        config |= draw(_family(kind, width, heads, layers, window))
+    return config | {
+        "model_type": kind,
+        "vocab_size": draw(st.integers(1, 300)),
+        "tie_word_embeddings": draw(FLAG),
+    }
+
+
+@st.composite
+def _family(draw, kind, width, heads, layers, window):
+    if kind == "opt":
+        before = draw(FLAG)
+        return {
+            "ffn_dim": draw(WIDTH), "enable_bias": draw(FLAG),
+            "layer_norm_elementwise_affine": draw(FLAG), "do_layer_norm_before": before,
+            "_remove_final_layer_norm": draw(FLAG),
+            "word_embed_proj_dim": draw(st.sampled_from([width, draw(WIDTH)])),
+        }  # fmt: skip
+    config = {"intermediate_size": draw(st.integers(1, 300))}
+    if kind in GROUPED:
+        divisors = [n for n in range(1, heads + 1) if heads % n == 0]
+        config |= {
+            "num_key_value_heads": draw(st.sampled_from(divisors)),
+            "head_dim": draw(SMALL) * 2,
+        }
+    if kind in WINDOWED:
+        config |= draw(_windows(kind, window, layers))
+    if kind in SPARSE:
+        config |= draw(_experts(kind))
+    if kind in LATENT_FAMILIES:
+        config |= draw(_latent(kind, heads))
+    if kind in ("llama", "qwen3", "qwen3_moe", "gemma2", *LATENT_FAMILIES):
+        config["attention_bias"] = draw(FLAG)
+    if kind in ("llama", "deepseek_v2"):
+        config["mlp_bias"] = draw(FLAG)
+    return config
+
+
+@st.composite
+def _windows(draw, kind, window, layers):
+    on = draw(FLAG) if window is None else window
+    size = draw(st.integers(1, 20))
+    if kind in ("qwen2", "qwen3"):
+        return {
+            "use_sliding_window": on,
+            "sliding_window": size,
+            "max_window_layers": draw(st.integers(0, layers - 1)),
+        }
+    if kind == "qwen3_moe":
+        return {"use_sliding_window": on, "sliding_window": size}
+    return {"sliding_window": size if on else None}
+
+
+@st.composite
+def _experts(draw, kind):
+    count = draw(SMALL)
+    used = draw(st.integers(1, count))
+    name = {"mixtral": "num_local_experts", "qwen3_moe": "num_experts"}
+    config = {
+        name.get(kind, "n_routed_experts"): count, "num_experts_per_tok": used,
+    }  # fmt: skip
+    if kind != "mixtral":
+        config["moe_intermediate_size"] = draw(st.integers(1, 300))
+    if kind == "qwen3_moe":
+        config["decoder_sparse_step"] = draw(st.integers(1, 3))
+        config["mlp_only_layers"] = draw(st.lists(st.integers(0, 6), max_size=3))
+    return config
+
+
+@st.composite
+def _latent(draw, kind, heads):
+    return {
+        "num_key_value_heads": heads,
+        "q_lora_rank": draw(st.none() | WIDTH),
+        "kv_lora_rank": draw(WIDTH),
+        "qk_nope_head_dim": draw(WIDTH),
+        "qk_rope_head_dim": draw(WIDTH),
+        "v_head_dim": draw(WIDTH),
+        "n_shared_experts": draw(st.integers(0, 3)),
+        "first_k_dense_replace": draw(st.integers(0, 6)),
+    }

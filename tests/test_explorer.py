@@ -36,7 +36,7 @@ class Attributes(HTMLParser):
 
 
 def one_ledger(**options):
-    ledger = Ledger([Tensor.of("x", (b, 4), "bf16")])
+    ledger = Ledger([Tensor("x", (b, 4), "bf16")])
     return Explorer("one", "One", {(): ledger}, sliders={"b": (1, 9, 2, 1)}, **options)
 
 
@@ -87,7 +87,7 @@ def test_a_choice_that_does_not_exist_says_so():
 
 
 def test_a_mapping_may_hold_only_some_choices():
-    ledger = Ledger([Tensor.of("x", (4,), "bf16")])
+    ledger = Ledger([Tensor("x", (4,), "bf16")])
     explorer = Explorer(
         "some", "Some", {("a", 1): ledger}, selects={"model": ["a", "b"], "tp": [1, 2]}
     )
@@ -150,7 +150,7 @@ def test_bad_arguments_are_refused(arguments):
 
 
 def test_a_symbol_without_a_slider_is_refused():
-    ledger = Ledger([Tensor.of("x", (b, h), "bf16")])
+    ledger = Ledger([Tensor("x", (b, h), "bf16")])
     explorer = Explorer("x", "X", {(): ledger}, sliders={"b": (1, 5, 1, 1)})
     with pytest.raises(ConfigError, match="'h'"):
         explorer.total  # noqa: B018

@@ -50,10 +50,6 @@ class Tensor:
         for name, value in exact.items():
             object.__setattr__(self, name, value)
 
-    @classmethod
-    def of(cls, *args, **kwargs):
-        return cls(*args, **kwargs)
-
     @property
     def elements(self) -> Expr:
         """Elements of all `count` tensors."""

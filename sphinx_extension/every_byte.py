@@ -87,7 +87,7 @@ def finish(app, exception):
 def setup(app):
     """Register everything with Sphinx."""
     sys.path.insert(0, str(BOOK))  # for autodoc: import llm_memory
-    # Pages are repaired as they are written, so a change here must read and write all again.
+    # A change here must read and write all pages again.
     sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py")))
     digest = hashlib.sha256(sources).hexdigest()
     app.add_config_value("every_byte_digest", digest, "env")

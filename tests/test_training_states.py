@@ -255,9 +255,18 @@ REFUSED = {
     "ranks": ({"ranks": 0}, "integer >= 1"),
     "ranks as symbol": ({"ranks": free_symbols("N")}, "or the symbol R"),
     "prefetch": ({"prefetch": -1}, "integer >= 0"),
-    "divided matrices": ({"optimizer": "muon", "zero": 1, "ranks": 2}, "muon needs"),
-    "divided factors": ({"optimizer": "adafactor", "zero": 3}, "adafactor needs"),
-    "divided blocks": ({"optimizer": "adamw_8bit", "zero": 2}, "adamw_8bit needs"),
+    "divided matrices": (
+        {"optimizer": "muon", "zero": 1, "ranks": 2},
+        "must be 0 with muon",
+    ),
+    "divided factors": (
+        {"optimizer": "adafactor", "zero": 3},
+        "must be 0 with adafactor",
+    ),
+    "divided blocks": (
+        {"optimizer": "adamw_8bit", "zero": 2},
+        "must be 0 with adamw_8bit",
+    ),
     "rank of adapters": ({"lora": 0}, "integer >= 1"),
     "targets": ({"lora": 8, "targets": ["query"]}, "'q_proj'"),
     "base": ({"lora": 8, "base": "fp4"}, "'nf4_double'"),

@@ -127,8 +127,8 @@ def _check(zero, ranks, prefetch, rules, optimizer, lora, base) -> None:
     if type(prefetch) is not int or prefetch < 0:
         raise ConfigError("prefetch", prefetch, "must be an integer >= 0")
     if zero and not rules.elementwise:
-        whole = "needs whole tensors, so ranks do not divide them"
-        raise ConfigError("zero", zero, f"{optimizer} {whole}: must be 0")
+        rule = f"must be 0 with {optimizer}, which needs whole tensors"
+        raise ConfigError("zero", zero, rule)
     if base is not None and lora is None:
         raise ConfigError("base", base, "needs lora=…: only frozen weights have one")
     if base is not None and zero == 3 and base not in PLAIN:

@@ -15,7 +15,7 @@ from conftest import ROOT
 from explorer_demo import BUDGETS, LAYOUTS, MODELS, demo, demo_ledger
 from random_trees import oracle, random_tree, random_values
 from test_expression import MALFORMED, WITHOUT_VALUE, nested
-from test_site import OVERFLOW
+from test_site import CHAPTERS, OVERFLOW
 
 from llm_memory import ConfigError
 from llm_memory.explorer import Explorer, module_source
@@ -342,6 +342,12 @@ def test_axe_finds_nothing(show, theme, width):
         assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
 
 
+def stop_clock(page):
+    """Let timers wait for `page.clock.run_for`."""
+    page.clock.install(time="2026-01-01T00:00:00Z")
+    page.clock.pause_at("2026-01-02T00:00:00Z")
+
+
 def test_a_screen_reader_hears_one_sentence_at_rest(show):
     page = show()
     status = page.locator(".ebx-spoken")
@@ -355,10 +361,13 @@ def test_a_screen_reader_hears_one_sentence_at_rest(show):
             .observe(status, {childList: true, characterData: true, subtree: true});
         }"""
     )
+    stop_clock(page)
     page.locator("input[type=range][id$=-b]").focus()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(1300)
+        page.clock.run_for(600)
+    assert page.evaluate("heard") == []
+    page.clock.run_for(600)
     wanted = expected(DEMO, START | {"b": 13})
     sentence = f"Total {wanted['total']}. {wanted['verdict']} {wanted['largest']}"
     assert page.evaluate("heard") == [sentence]
@@ -387,17 +396,23 @@ def test_nothing_moves_for_readers_who_do_not_want_it():
 
 def test_the_address_holds_the_setting(show):
     page = show(fragment="#top")
+    stop_clock(page)
     values = START | {"model": "windowed", "layout": "paged", "t": 5000}
     set_controls(page, values)
-    page.wait_for_timeout(500)
+    assert page.evaluate("location.hash") == "#top"
+    page.clock.run_for(500)
     fragment = page.evaluate("location.hash")
     assert fragment == (
         "#demo.model=windowed&demo.dtype=bf16&demo.layout=paged"
         "&demo.b=3&demo.t=5000&demo.budget=phone"
     )
     compare(show(fragment=fragment), values)
-    page.evaluate("location.hash = '#demo.t=7'")
-    page.wait_for_timeout(100)
+    page.evaluate(
+        """() => new Promise(resolve => {
+          window.addEventListener("hashchange", resolve);
+          location.hash = "#demo.t=7";
+        }).then(() => null)"""
+    )
     compare(page, values | {"t": 7})
     assert page.problems == []
 
@@ -408,8 +423,9 @@ def test_explorers_share_the_address(show):
     page = show(demo()._repr_html_(), other._repr_html_(), fragment="#other.t=9")
     second = page.locator("every-byte-explorer").nth(1)
     assert second.locator("input[id$=-t-exact]").input_value() == "9"
+    stop_clock(page)
     page.locator("select[name=model]").first.select_option("large")
-    page.wait_for_timeout(500)
+    page.clock.run_for(500)
     assert "demo.model=large" in page.evaluate("location.hash")
     assert "other.t=9" in page.evaluate("location.hash")
     assert second.locator("select[name=model]").input_value() == "small"
@@ -533,9 +549,6 @@ def test_the_live_view_follows_and_reports(browser):
 # ---- The chapters
 
 
-CHAPTERS = sorted(ROOT.glob("book/[0-9][0-9]_*.ipynb"))
-
-
 @pytest.fixture
 def made(monkeypatch):
     """A function that runs a chapter's code and returns the explorers it makes."""
@@ -558,11 +571,11 @@ def made(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapters_explorer_shows_pythons_values(open_page, made, path):
-    explorers = made(path)
+@pytest.mark.parametrize("page_path", CHAPTERS)
+def test_a_chapters_explorer_shows_pythons_values(open_page, made, page_path):
+    explorers = made((ROOT / page_path).with_suffix(".ipynb"))
     assert explorers
-    page = open_page(f"book/{path.stem}.html", width=390)
+    page = open_page(page_path, width=390)
     roots = page.locator("every-byte-explorer")
     assert roots.count() == len(explorers)
     for index, explorer in enumerate(explorers):

@@ -6,7 +6,7 @@
 // window.EveryByte has
 //   evaluate(tree, values)  exact value as text: "7", "3/2", "true"
 //   benchmark(element, n)   milliseconds of each of n random moves of one control of a
-//                           mounted explorer, layout included (tools/bench_explorer.py)
+//                           mounted explorer, layout included (for make bench)
 //   explorers               element -> {get(), set(values), result()}
 (() => {
   "use strict";

@@ -30,9 +30,7 @@ def demo_ledger(model, dtype, layout):
     if model == "large":
         sizes |= {f"part {i}": (b * i, 3) for i in range(1, 8)}
         sizes["weights"] = (2**20, 70000 if layout == "whole" else 10)
-    rows = [
-        Tensor(part, shape, dtype, layers, part) for part, shape in sizes.items()
-    ]
+    rows = [Tensor(part, shape, dtype, layers, part) for part, shape in sizes.items()]
     return Ledger(rows, symbols=(b, t))
 
 

@@ -67,7 +67,7 @@ def training_activations(
 
     >>> from llm_memory import load_model
     >>> ledger = training_activations(load_model("Qwen3-0.6B"), attention="flash")
-    >>> ledger.parts["loss"].evaluate(b=8, s=2048) > 6 * 8 * 2048 * 151936
+    >>> ledger.parts["head and loss"].evaluate(b=8, s=2048) > 6 * 8 * 2048 * 151936
     True
     """
     tape = _tape(model, attention, recompute, precision, profile)
@@ -128,9 +128,17 @@ def _rows(
         for tensor in () if operation.kind == "rotate" else kept(operation):
             if tensor not in seen:
                 times = operation.count if count is None else count
-                rows.append(_row(tensor, times, operation.part or "head"))
+                rows.append(_row(tensor, times, _part(operation)))
                 seen.add(tensor)
     return rows
+
+
+def _part(operation) -> str:
+    if operation.kind in ("rms_norm", "layer_norm"):
+        return "norms"
+    return operation.part or {"linear": "head and loss"}.get(
+        operation.kind, "embedding"
+    )
 
 
 def _row(tensor, count, part: str) -> Tensor:
@@ -159,9 +167,9 @@ def _loss(tape: Tape) -> list[Tensor]:
     logits = tape.operations[-1].output
     labels = Piecewise((s + 1, Eq(b, 1)), (b * s, True))
     rows = [
-        _row(logits, S.One, "loss"),
-        Tensor("log-probabilities", logits.shape, "fp32", part="loss"),
-        Tensor("shifted labels", (labels,), "int64", part="loss"),
-        Tensor("loss, total weight", (), "fp32", count=2, part="loss"),
+        _row(logits, S.One, "head and loss"),
+        Tensor("log-probabilities", logits.shape, "fp32", part="head and loss"),
+        Tensor("shifted labels", (labels,), "int64", part="head and loss"),
+        Tensor("loss, total weight", (), "fp32", count=2, part="head and loss"),
     ]
     return rows

@@ -46,7 +46,7 @@ READ = """() => {
   return {
     total: text(".ebx-total"), exact: text(".ebx-exact"),
     verdict: text(".ebx-verdict"), largest: text(".ebx-largest"),
-    parts: all(".ebx-table tbody tr").filter(shown).map(cells),
+    parts: all(".ebx-table tbody tr:first-child").filter(shown).map(cells),
     sum: all(".ebx-table tfoot td").map(cell => cell.textContent),
     units: all(".ebx-table thead th").map(cell => cell.textContent),
     bars: all(".ebx-bar > g:not([hidden]) > rect:first-child")

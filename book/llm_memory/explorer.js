@@ -544,7 +544,7 @@
       make("caption", {}, "Bytes by part"),
       make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "part"),
         make("th", { scope: "col" }, "bytes"), si, iec)),
-      make("tbody", {}, ...rows.map((row) => row.node)),
+      ...rows.map((row) => row.group),
       make("tfoot", {}, foot.node));
     function show({ form, bytes = [], total, message }) {
       table.hidden = message !== undefined;
@@ -552,7 +552,7 @@
       const units = unitsFor(total);
       setText(si, units.si[0]);
       setText(iec, units.iec[0]);
-      showOnly(rows.map((row) => row.node), partsOf(form));
+      showOnly(rows.map((row) => row.group), partsOf(form));
       bytes.forEach((count, i) => {
         const part = form.parts[i];
         rows[part.part].show(count, units, spec.sliders.length ? part : null);
@@ -566,20 +566,26 @@
     const swatch = index === null ? "" : draw("svg",
       { class: "ebx-swatch", "aria-hidden": "true" }, makeBox(uid, index));
     if (swatch) place(swatch.firstChild, 0, 100);
-    const small = make("span", { class: "ebx-formula" });
     const cells = [0, 1, 2].map(() => make("td"));
-    const node = make("tr", {}, make("th", { scope: "row" }, swatch, name, small), ...cells);
+    const node = make("tr", {}, make("th", { scope: "row" }, swatch, name), ...cells);
+    const small = make("td", { class: "ebx-formula", colspan: 4 });
+    const detail = make("tr", { hidden: "" }, small);
+    const group = make("tbody", {}, node, detail);
     function show(count, units, part) {
       if (part) {
         part.text ??= formula(part.tree);
-        const isShort = part.text.length <= 60 && /[A-Za-z]/.test(part.text);
+        const isShort = part.text.length <= 80 && /[A-Za-z]/.test(part.text);
         setText(small, isShort ? part.text : "");
+        if (detail.hidden === isShort) {
+          detail.hidden = !isShort;
+          group.classList.toggle("ebx-detailed", isShort);
+        }
       }
       setDigits(cells[0], marked(count));
       setText(cells[1], decimal(count, units.si[1]));
       setText(cells[2], decimal(count, units.iec[1]));
     }
-    return { node, show };
+    return { node, group, show };
   }
 
   function verdict({ total, budget, message }) {
@@ -626,10 +632,14 @@
         make("p", { class: "ebx-title", id: `${uid}-title` }, spec.title), reset),
       grid, make("p", { class: "ebx-answer" }, headline, exact),
       ...bar.nodes, judged, largest, scroller, spoken);
+    const drawn = new Map();
     let timer = 0, result;
 
     function update(source) {
-      for (const [name, control] of controls) control.show(state[name], source);
+      for (const [name, control] of controls) {
+        if (drawn.get(name) !== state[name]) control.show(state[name], source);
+        drawn.set(name, state[name]);
+      }
       result = resultOf(spec, state);
       const { total, message } = result;
       const isNone = message !== undefined;

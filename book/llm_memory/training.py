@@ -132,7 +132,8 @@ def _check(zero, ranks, prefetch, rules, optimizer, lora, base) -> None:
     if base is not None and lora is None:
         raise ConfigError("base", base, "needs lora=…: only frozen weights have one")
     if base is not None and zero == 3 and base not in PLAIN:
-        raise ConfigError("base", base, "packed weights are not gathered: zero <= 2")
+        rule = f"must be below 3 with {base} weights: packed ones are not gathered"
+        raise ConfigError("zero", zero, rule)
 
 
 def _weights(model, found, kinds, stored, zero, ranks) -> Iterator[Tensor]:

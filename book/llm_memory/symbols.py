@@ -37,8 +37,8 @@ TABLE = {
     size.name: size
     for size in (
         Size("b", "batch", "sequences"),
-        Size("s", "tokens of a sequence processed now", "tokens"),
-        Size("t", "tokens of a sequence held in the cache", "tokens"),
+        Size("s", "tokens processed now", "tokens"),
+        Size("t", "tokens cached", "tokens"),
         Size("h", "hidden width", "elements", "hidden_size"),
         Size("L", "decoder layers", "layers", "num_hidden_layers"),
         Size("a", "query heads", "heads", "num_attention_heads"),

@@ -14,6 +14,7 @@ from .tape import Tape
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 PRECISIONS = ("bf16", "autocast")
 PROFILES = ("transformers", "fused")
+OUTSIDE = "outside the layers"
 
 
 def layer_activations(
@@ -67,7 +68,7 @@ def training_activations(
 
     >>> from llm_memory import load_model
     >>> ledger = training_activations(load_model("Qwen3-0.6B"), attention="flash")
-    >>> ledger.parts["head and loss"].evaluate(b=8, s=2048) > 6 * 8 * 2048 * 151936
+    >>> ledger.parts["outside the layers"].evaluate(b=8, s=2048) > 6 * 8 * 2048 * 151936
     True
     """
     tape = _tape(model, attention, recompute, precision, profile)
@@ -134,11 +135,9 @@ def _rows(
 
 
 def _part(operation) -> str:
-    if operation.kind in ("rms_norm", "layer_norm"):
-        return "norms"
-    return operation.part or {"linear": "head and loss"}.get(
-        operation.kind, "embedding"
-    )
+    if not operation.group:
+        return OUTSIDE
+    return operation.part or "norms"
 
 
 def _row(tensor, count, part: str) -> Tensor:
@@ -152,9 +151,9 @@ def _positions(tape: Tape, recompute: str) -> list[Tensor]:
     again.
     """
     tables = [each.output for each in tape.operations if each.kind == "rotary_table"]
-    rows = [_row(table, S.One, "positions") for table in tables]
+    rows = [_row(table, S.One, OUTSIDE) for table in tables]
     if recompute != "none" or not tables:
-        rows.append(Tensor("position ids", (s,), "int64", part="positions"))
+        rows.append(Tensor("position ids", (s,), "int64", part=OUTSIDE))
     return rows
 
 
@@ -167,9 +166,9 @@ def _loss(tape: Tape) -> list[Tensor]:
     logits = tape.operations[-1].output
     labels = Piecewise((s + 1, Eq(b, 1)), (b * s, True))
     rows = [
-        _row(logits, S.One, "head and loss"),
-        Tensor("log-probabilities", logits.shape, "fp32", part="head and loss"),
-        Tensor("shifted labels", (labels,), "int64", part="head and loss"),
-        Tensor("loss, total weight", (), "fp32", count=2, part="head and loss"),
+        _row(logits, S.One, OUTSIDE),
+        Tensor("log-probabilities", logits.shape, "fp32", part=OUTSIDE),
+        Tensor("shifted labels", (labels,), "int64", part=OUTSIDE),
+        Tensor("loss, total weight", (), "fp32", count=2, part=OUTSIDE),
     ]
     return rows

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from datetime import UTC, datetime
-from importlib.util import find_spec
 
 from ..fields import DATA
 from . import (
@@ -26,10 +25,9 @@ MEASUREMENTS = {
     "activations": activations.measure,
     "config_defaults": defaults.measure,
     "optimizers": optimizers.measure,
+    "bitsandbytes": optimizers.measure_bitsandbytes,
     "sharded_states": sharding.measure,
 }
-if find_spec("bitsandbytes"):
-    MEASUREMENTS["bitsandbytes"] = optimizers.measure_bitsandbytes
 
 
 def main() -> int:

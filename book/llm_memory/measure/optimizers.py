@@ -3,7 +3,9 @@
 Tiny models on the CPU, with one forward, one backward and one step.
 """
 
+import bitsandbytes
 import torch
+from bitsandbytes.functional import quantize_4bit
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
@@ -105,11 +107,8 @@ def backward(model) -> None:
 def measure_bitsandbytes() -> dict:
     """Return the states of 8-bit AdamW, and the tensors of a packed 4-bit matrix.
 
-    This needs the package bitsandbytes, which is not in the lock: `make measure`
-    compares this record where it is installed. It runs on the CPU too.
+    It runs on the CPU, too.
     """
-    import bitsandbytes
-
     result = {"version": bitsandbytes.__version__}
     for name in CASES:
         model = build(cases.SWITCHES[name], torch.bfloat16)
@@ -137,8 +136,6 @@ def measure_bitsandbytes() -> dict:
 
 def packed(rows: int, columns: int, nested: bool) -> dict:
     """Return name → bytes of the tensors that hold one 4-bit matrix."""
-    from bitsandbytes.functional import quantize_4bit
-
     values, state = quantize_4bit(
         torch.ones((rows, columns), dtype=torch.bfloat16),
         quant_type="nf4",

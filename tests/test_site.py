@@ -134,6 +134,7 @@ def test_marks_of_folded_solutions_are_small(open_page):
 
 def test_the_first_address_leads_to_the_first_page(open_page, site):
     page = open_page("book/glossary.html")
+    page.wait_for_load_state("networkidle")  # else what it still loads is cut off
     page.goto(f"file://{site}/index.html")
     page.wait_for_url("**/book/index.html")
     assert page.problems == []

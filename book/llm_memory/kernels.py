@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from sympy import And, Eq, Expr, Piecewise, ceiling, true
 
-from .symbols import b, s
+from .symbols import b, s, t
+
+CORE = "attention core"
+RECOMPUTES_SCORES = ("flash", "efficient")  # in the backward: they kept no map
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,16 @@ class Heads:
     def inputs(self) -> tuple:
         """Queries, keys and values as the kernel gets them."""
         return self.queries, self.keys, self.values
+
+    def products(self, product: Callable, kernel: str) -> tuple:
+        """Return scores and output of s tokens, which read themselves and t cached."""
+        pairs, again = (b, self.a, s, t + s), kernel in RECOMPUTES_SCORES
+        inner, outer = (x.shape[-1] / self.a for x in (self.queries, self.output))
+        names = {"factors": ("queries", "keys"), "again": again}
+        return (
+            product("scores", (*pairs, inner), CORE, **names),
+            product("output", (*pairs, outer), CORE, factors=("map", "values")),
+        )
 
     def repeated(self, x, unless=False):
         """Return keys or values with each head copied for the queries that share it.

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from sympy import Expr, S
 
+from .count import Product
+
 
 @dataclass(frozen=True, eq=False)
 class Activation:
@@ -92,7 +94,7 @@ class Operation:
     """One step of the forward, run once in each of `count` layers.
 
     `saved` is kept for the backward. `group` numbers the groups of layers that are
-    alike; 0 is outside of all layers.
+    alike; 0 is outside of all layers. `products` is its work.
     """
 
     kind: str
@@ -105,3 +107,4 @@ class Operation:
     group: int = 0
     part: str = ""
     saved: tuple[Activation, ...] = ()
+    products: tuple[Product, ...] = ()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from sympy import Expr, S, sympify
 
+from .count import Product
 from .kernels import KERNELS, Heads, recomputed
 from .operations import Activation, Cached, Operation, Parameter, Run
 from .symbols import b, s
@@ -110,7 +111,9 @@ class Tape:
         copy = (self._new(f"{name}.weight in bf16", shape),) if wide else ()
         output = self._new(name, (*x.shape[:-1], width))
         tied = [shared] if shared else []
-        return self._append("linear", (x,), output, own, tied, saved=(read, *copy))
+        part = PARTS.get(role, self._scope.part or role)
+        work = (self._product(name, (*x.shape, width), part),)
+        return self._append("linear", (x,), output, own, tied, (), (read, *copy), work)
 
     def norm(self, x, name, kind="rms_norm", affine=True) -> Activation:
         """Normalise the last axis; "rms_norm" has a weight, "layer_norm" a bias too."""
@@ -166,7 +169,15 @@ class Tape:
             ),
         ]  # fmt: skip
         own = [replace(each, active=sympify(active)) for each in own]
-        return self._append("experts", (x, routes), self._like("experts", x), own)
+        prefix, tokens = self._scope.prefix, (*x.shape[:-1], active)
+        work = [
+            self._product(
+                each.name.removeprefix(prefix), (*tokens, *each.shape[1:]), each.part
+            )
+            for each in own
+        ]
+        output = self._like("experts", x)
+        return self._append("experts", (x, routes), output, own, products=work)
 
     def add_buffer(self, x, name) -> Activation:
         """Add a vector that the checkpoint stores and the framework calls a buffer."""
@@ -238,7 +249,8 @@ class Tape:
         cast = keys.dtype != "bf16"
         case = Heads(self._new, *inputs, output, heads, groups, softmax, dropout, cast)
         kernel = KERNELS[self.run.attention] if self.run.core else recomputed
-        return self._append("attention", inputs, output, saved=kernel(case))
+        work = case.products(self._product, self.run.attention)
+        return self._append("attention", inputs, output, (), (), (), kernel(case), work)
 
     def parameter(self, name, shape, role, **facts) -> Parameter:
         """Describe a parameter named inside the current scope."""
@@ -269,14 +281,18 @@ class Tape:
         sizes = tuple(sympify(size) for size in shape)
         return Activation(self._scope.prefix + name, sizes, kind)
 
+    def _product(self, name, shape, part, **facts) -> Product:
+        scope = self._scope
+        return Product(scope.prefix + name, shape, scope.count, part, **facts)
+
     def _append(
-        self, kind, inputs, output, own=(), shared=(), cached=(), saved=()
+        self, kind, inputs, output, own=(), shared=(), cached=(), saved=(), products=()
     ) -> Activation:
         scope = self._scope
         self.operations.append(
             Operation(
                 kind, tuple(inputs), output, scope.count, tuple(own), tuple(shared),
-                tuple(cached), scope.group, scope.part, tuple(saved),
+                tuple(cached), scope.group, scope.part, tuple(saved), tuple(products),
             )
         )  # fmt: skip
         return output

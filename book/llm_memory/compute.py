@@ -6,7 +6,7 @@ from dataclasses import replace
 from sympy import Min, S
 
 from .count import Count, Product
-from .errors import ConfigError, choose
+from .errors import choose
 from .families import forward
 from .kernels import KERNELS
 from .operations import Operation, Run

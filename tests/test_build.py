@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from every_byte_page import redirect_page, repair
 
-INTERNAL = {"__init__", "__main__", "controls", "explorer_page", "tree"}
+INTERNAL = {"__init__", "__main__", "controls", "explorer_page", "json_text", "tree"}
 BROKEN = (
     "{ref}`nowhere`", "{cite}`Nobody1900`", "{eq}`eq-nothing`", "{term}`no such term`",
     "{class}`llm_memory.Nothing`", "{glue:text}`nothing`", "![](nothing.png)",

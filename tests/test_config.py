@@ -274,6 +274,11 @@ def test_an_architecture_without_a_language_head_is_refused(name):
     assert (error.field, error.value) == ("architectures", name)
 
 
+@pytest.mark.parametrize("value", [7, "LlamaForCausalLM", {}, [None], [["x"]], True])
+def test_architectures_that_are_no_names_are_refused(value):
+    assert refused(minimal("llama", architectures=value)).field == "architectures"
+
+
 @pytest.mark.parametrize(
     ("quantization", "field"),
     [
@@ -282,6 +287,8 @@ def test_an_architecture_without_a_language_head_is_refused(name):
         ({"quant_method": "fp8", "weight_block_size": [128]}, "weight_block_size"),
         ({"quant_method": "fp8", "weight_block_size": [128, 0]}, "weight_block_size"),
         ({"quant_method": "fp8", "weight_block_size": [True, 1]}, "weight_block_size"),
+        ({"quant_method": "fp8", "weight_block_size": 128}, "weight_block_size"),
+        ({"quant_method": "fp8", "weight_block_size": "ab"}, "weight_block_size"),
     ],
 )
 def test_a_checkpoint_format_that_is_not_derived_is_refused(quantization, field):
@@ -524,6 +531,10 @@ TEXTS = {
     "a list": "[1, 2]",
     "a number": "7",
     "null": "null",
+    "a bracket in a bracket": "[" * 200_000,
+    "a deep value": '{"model_type": "llama", "x": ' + "[" * 101 + "]" * 101 + "}",
+    "a long number": '{"model_type": "llama", "vocab_size": 1' + "0" * 4000 + "}",
+    "a long text": '{"model_type": "llama", "x": "' + "x" * 1_000_000 + '"}',
 }
 
 
@@ -532,6 +543,21 @@ def test_a_file_that_is_no_config_is_refused(name, tmp_path):
     path = tmp_path / "bad.json"
     path.write_text(TEXTS[name], encoding="utf-8")
     assert refused(path).field in ("bad.json", "config")
+
+
+@pytest.mark.parametrize("text", ['{"h": 1, "h": 2}', '{"x": {"h": 1, "h": 2}}'])
+def test_a_key_given_twice_is_refused(text, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="utf-8")
+    error = refused(path)
+    assert (error.field, error.value, error.rule) == ("h", 2, "is given twice")
+
+
+def test_brackets_in_strings_are_not_deep(tmp_path):
+    path = tmp_path / "config.json"
+    tricky = {"tokenizer_class": "[" * 300 + '"' + "\\"}
+    path.write_text(json.dumps(minimal("llama") | tricky), encoding="utf-8")
+    assert lm.load_model(path).h == SMALL["hidden_size"]
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):

@@ -22,13 +22,7 @@ PLAIN = ("bf16", "fp16", "fp32")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the sizes that the arguments ask for; return the exit status.
-
-    >>> main(["Qwen3-0.6B", "--context", "2048"])  # doctest: +ELLIPSIS
-    Qwen3-0.6B (qwen3): 596,049,920 parameters
-    ...
-    0
-    """
+    """Print the sizes that the arguments ask for; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         lines = list(report(options))

@@ -15,7 +15,17 @@ from .errors import ConfigError, choose
 from .expression import evaluate_tree
 
 DATA = Path(__file__).parent / "data"
+MESSAGES = {
+    "object": "must be a JSON object",
+    "missing": "is missing, and a size has no default",
+    "implied": "is implied by {tree}, which is not whole: {value}",
+    "contradicts": "contradicts {name} = {value}",
+    "unknown": "is not a field of {model_type} and could change memory",
+    "architectures": "must be a list of names, or null",
+    "architecture": "must be a causal language model",
+}
 LARGEST_SIZE = 2**63 - 1  # PyTorch holds a size in a signed 64-bit integer
+CAUSAL = ("ForCausalLM", "LMHeadModel")
 ATTENTION_TYPES = ("full_attention", "sliding_attention")
 
 
@@ -66,7 +76,7 @@ def read(config: Mapping) -> tuple[dict, dict]:
     (32, 32)
     """
     if not isinstance(config, Mapping):
-        raise ConfigError("config", config, "must be a JSON object")
+        raise ConfigError("config", config, MESSAGES["object"])
     entry = family(config.get("model_type"))
     given = _without_aliases(config, entry)
     _refuse_unknown(given, entry)
@@ -77,7 +87,7 @@ def read(config: Mapping) -> tuple[dict, dict]:
         elif "default" in field:
             values[name] = assumed[name] = field["default"]
         else:
-            raise ConfigError(name, None, "is missing, and a size has no default")
+            raise ConfigError(name, None, MESSAGES["missing"])
     _check_kinds(config["model_type"], entry, values)
     for name, field in entry["fields"].items():
         if values[name] is None and "if_null" in field:
@@ -96,9 +106,8 @@ def implied(name: str, tree, values: Mapping) -> int:
     """
     value = evaluate_tree(tree, {k: v for k, v in values.items() if v is not None})
     if not isinstance(value, int):
-        raise ConfigError(
-            name, None, f"is implied by {tree}, which is not whole: {value}"
-        )
+        rule = MESSAGES["implied"].format(tree=tree, value=value)
+        raise ConfigError(name, None, rule)
     return value
 
 
@@ -110,7 +119,8 @@ def _without_aliases(config: Mapping, entry: Mapping) -> dict:
                 continue
             value = given.pop(alias)
             if given.setdefault(name, value) != value:
-                raise ConfigError(alias, value, f"contradicts {name} = {given[name]!r}")
+                known = {"name": name, "value": repr(given[name])}
+                raise ConfigError(alias, value, MESSAGES["contradicts"].format(**known))
     return given
 
 
@@ -125,11 +135,14 @@ def _refuse_unknown(given: Mapping, entry: Mapping) -> None:
             value == each and type(value) is type(each) for each in unknown["off"]
         )
         if name not in known and suspicious and not harmless and not off:
-            rule = f"is not a field of {given['model_type']} and could change memory"
+            rule = MESSAGES["unknown"].format(model_type=given["model_type"])
             raise ConfigError(str(name), value, rule)
-    for name in given.get("architectures") or ():
-        if not str(name).endswith(("ForCausalLM", "LMHeadModel")):
-            raise ConfigError("architectures", name, "must be a causal language model")
+    architectures = given.get("architectures")
+    if not isinstance(architectures, list | tuple | None):
+        raise ConfigError("architectures", architectures, MESSAGES["architectures"])
+    for name in architectures or ():
+        if not isinstance(name, str) or not name.endswith(CAUSAL):
+            raise ConfigError("architectures", name, MESSAGES["architecture"])
 
 
 def _check_kinds(model_type: str, entry: Mapping, values: Mapping) -> None:

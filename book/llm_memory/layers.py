@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from sympy import Expr, S, ceiling, sympify
 
 from .errors import ConfigError
+from .expression import evaluate_tree
+from .fields import table
 from .symbols import symbol
+
+MESSAGES = {
+    "types": "must have one entry per layer: {total}, not {given}",
+    "window": "must be a size: layer_types has sliding_attention",
+    "mixed": "must be all alike where some layers are dense and some are sparse",
+}
 
 
 @dataclass(frozen=True)
@@ -19,16 +27,30 @@ class Layers:
 
 
 def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layers, ...]:
-    """Group the layers that are alike, in the order in which a group first appears."""
+    """Group the layers that are alike: those with all tokens, then those with a window.
+
+    Which layers these are is in data/fields.json, under "patterns".
+    """
     total, window = int(sizes["L"]), sizes.get("W")
-    sliding = _sliding(entry, values, total, window)
-    dense = _dense(entry, values, total)
+    numbers = {name: each for name, each in values.items() if isinstance(each, int)}
+    numbers["L"] = total
+    sliding = _sliding(entry, values, numbers, window)
+    dense = _dense(entry, values, numbers)
     if sliding and window is None:
-        rule = "must be a size: layer_types has sliding_attention"
-        raise ConfigError("sliding_window", values.get("sliding_window"), rule)
+        raise ConfigError(
+            "sliding_window", values.get("sliding_window"), MESSAGES["window"]
+        )
     if sliding not in (0, total) and dense not in (0, total):
-        rule = "must be all alike where some layers are dense and some are sparse"
-        raise ConfigError("layer_types", values["layer_types"], rule)
+        raise ConfigError("layer_types", values["layer_types"], MESSAGES["mixed"])
+    return arrange(total, sliding, dense, window)
+
+
+def arrange(total, sliding, dense, window) -> tuple[Layers, ...]:
+    """Return the groups of `total` layers, integers or symbols.
+
+    >>> [(layers.count, layers.window) for layers in arrange(6, 2, 6, 9)]
+    [(4, None), (2, 9)]
+    """
     if dense in (0, total):
         counts = [(total - sliding, None, dense == 0), (sliding, window, dense == 0)]
     else:
@@ -39,36 +61,30 @@ def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layer
     )
 
 
-def _sliding(entry, values, total: int, window) -> int:
+def _sliding(entry, values, numbers, window) -> int:
     """Count the layers with a window."""
-    types = values.get("layer_types")
+    types, total = values.get("layer_types"), numbers["L"]
     if types is not None:
         if len(types) != total:
-            rule = f"must have one entry per layer: {total}, not {len(types)}"
+            rule = MESSAGES["types"].format(total=total, given=len(types))
             raise ConfigError("layer_types", types, rule)
         return types.count("sliding_attention")
     if window is None:
         return 0
-    patterns = {
-        "all": total,
-        "alternate": (total + 1) // 2,
-        "tail": max(total - values.get("max_window_layers", 0), 0),
-    }
-    return patterns[entry["windows"]]
+    return evaluate_tree(table()["patterns"]["windows"][entry["windows"]], numbers)
 
 
-def _dense(entry, values, total: int) -> int:
+def _dense(entry, values, numbers) -> int:
     """Count the layers with one MLP for all tokens."""
-    pattern = entry.get("sparse")
-    if pattern == "step":
-        step = values["decoder_sparse_step"]
-        only = {i for i in values["mlp_only_layers"] or () if i < total}
-        return total - total // step + sum((i + 1) % step == 0 for i in only)
-    return {
-        None: total,
-        "all": 0,
-        "tail": min(values.get("first_k_dense_replace", 0), total),
-    }[pattern]
+    if "sparse" not in entry:
+        return numbers["L"]
+    rule = table()["patterns"]["exceptions"]
+    exceptions = sum(
+        evaluate_tree(rule["counted if"], numbers | {"i": i})
+        for i in set(values.get(rule["field"]) or ())
+    )
+    tree = table()["patterns"]["dense"][entry["sparse"]]
+    return evaluate_tree(tree, numbers | {"exceptions": exceptions})
 
 
 def symbolic_layers(entry: Mapping, window: bool | None) -> tuple[Layers, ...]:

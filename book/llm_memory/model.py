@@ -11,6 +11,7 @@ from sympy import Expr, sympify
 from . import fields
 from .errors import ConfigError, choose
 from .expression import evaluate_tree
+from .json_text import MESSAGES, read_json
 from .layers import Layers, group_layers, symbolic_layers
 from .symbols import TABLE, symbol
 
@@ -30,6 +31,12 @@ FLAGS = {
     "final_norm": "there is a norm before the head",
     "projected": "the embedding is narrower than the layers",
 }
+
+QUANT_METHOD = (
+    "must be 'fp8'; for another format leave quantization_config out and "
+    "pass quantization=… to weights"
+)
+WEIGHT_BLOCK = "must be two integers >= 1"
 
 
 @dataclass(frozen=True)
@@ -231,25 +238,18 @@ def _weight_block(quantization: Mapping | None) -> tuple | None:
         return None
     method = quantization.get("quant_method")
     if method != "fp8":
-        rule = "must be 'fp8'; for another format leave quantization_config out and "
-        raise ConfigError(
-            "quant_method", method, rule + "pass quantization=… to weights"
-        )
+        raise ConfigError("quant_method", method, QUANT_METHOD)
     block = quantization.get("weight_block_size")
-    sizes = block if block is not None else []
-    whole = all(type(size) is int and size >= 1 for size in sizes)
-    if not whole or len(sizes) not in (0, 2):
-        raise ConfigError("weight_block_size", block, "must be two integers >= 1")
+    sizes = [] if block is None else block
+    listed = isinstance(sizes, list | tuple) and len(sizes) in (0, 2)
+    if not listed or not all(type(size) is int and size >= 1 for size in sizes):
+        raise ConfigError("weight_block_size", block, WEIGHT_BLOCK)
     return tuple(sizes) or (None, None)
 
 
 def _parse(path: Path) -> Mapping:
-    def refuse(text):
-        raise ConfigError(path.name, text, "is no JSON number")
-
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
-    except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(path.name, str(error), "must be valid JSON") from None
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(path.name, error.reason, MESSAGES["bytes"]) from None
+    return read_json(text, path.name)

@@ -8,6 +8,9 @@ from math import ceil, prod
 from typing import NamedTuple
 
 
+FOUR_NORMS = ("gemma2", "gemma3_text", "glm4")
+
+
 class Stored(NamedTuple):
     """`count` parameters of one shape; `packed` ones are what a format quantises.
 
@@ -75,8 +78,11 @@ def windows(c: dict) -> list:
     window = c.get("sliding_window")
     if window is None or not c.get("use_sliding_window", True):
         return [None] * layers
-    if c["model_type"] == "gemma2":
-        return [None if i % 2 else window for i in range(layers)]
+    if "layer_types" in c:
+        return [window if "sliding" in each else None for each in c["layer_types"]]
+    if c["model_type"] in ("gemma2", "gemma3_text"):
+        full = c.get("sliding_window_pattern", 2)
+        return [window if (i + 1) % full else None for i in range(layers)]
     if c["model_type"] in ("qwen2", "qwen3"):
         start = c["max_window_layers"]
         return [window if i >= start else None for i in range(layers)]
@@ -152,7 +158,7 @@ def _llama(c):
     for i in range(layers):
         yield from _latent_attention(c) if "kv_lora_rank" in c else _attention(c)
         yield from _mlps(c, i)
-        yield Stored((h,), 4 if c["model_type"] == "gemma2" else 2)
+        yield Stored((h,), 4 if c["model_type"] in FOUR_NORMS else 2)
     yield Stored((h,))
     if not c["tie_word_embeddings"]:
         yield Stored((c["vocab_size"], h))
@@ -170,9 +176,9 @@ def _attention(c):
     if kind == "qwen2" or c.get("attention_bias"):
         yield Stored((q,))
         yield Stored((kv,), 2)
-    if c.get("attention_bias"):
+    if c.get("attention_bias") and kind != "glm4":
         yield Stored((h,))
-    if kind in ("qwen3", "qwen3_moe"):
+    if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
         yield Stored((d,), 2)
 
 
@@ -203,7 +209,8 @@ def _mlps(c, i):
     experts = experts or c.get("num_local_experts")
     if not experts or not _sparse(c, i):
         bias = c.get("mlp_bias", False)
-        yield from _gated(h, c["intermediate_size"], bias, fused=kind == "phi3")
+        fused = kind in ("phi3", "glm4")
+        yield from _gated(h, c["intermediate_size"], bias, fused)
         return
     width = c["intermediate_size" if kind == "mixtral" else "moe_intermediate_size"]
     yield Stored((experts, h))  # the router

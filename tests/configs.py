@@ -28,11 +28,16 @@ SIZES = {
     "mixtral": (*BASE, "num_local_experts", "num_experts_per_tok"),
     "phi3": BASE,
     "gemma2": BASE,
+    "gemma3_text": BASE,
+    "glm4": BASE,
     "deepseek_v2": LATENT,
     "deepseek_v3": LATENT,
 }  # fmt: skip
-WINDOWED = ("mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "phi3", "gemma2")
-GROUPED = ("llama", *WINDOWED)
+WINDOWED = (
+    "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "phi3", "gemma2", "gemma3_text",
+)  # fmt: skip
+GROUPED = ("llama", "glm4", *WINDOWED)
+BIASED = ("llama", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "glm4")
 SPARSE = ("qwen3_moe", "mixtral", "deepseek_v2", "deepseek_v3")
 LATENT_FAMILIES = ("deepseek_v2", "deepseek_v3")
 
@@ -84,7 +89,7 @@ def _family(draw, kind, width, heads, layers, window):
         config |= draw(_experts(kind))
     if kind in LATENT_FAMILIES:
         config |= draw(_latent(kind, heads))
-    if kind in ("llama", "qwen3", "qwen3_moe", "gemma2", *LATENT_FAMILIES):
+    if kind in (*BIASED, *LATENT_FAMILIES):
         config["attention_bias"] = draw(FLAG)
     if kind in ("llama", "deepseek_v2"):
         config["mlp_bias"] = draw(FLAG)
@@ -103,6 +108,13 @@ def _windows(draw, kind, window, layers):
         }
     if kind == "qwen3_moe":
         return {"use_sliding_window": on, "sliding_window": size}
+    if kind == "gemma3_text":
+        if on:
+            return {
+                "sliding_window": size,
+                "sliding_window_pattern": draw(st.integers(2, 4)),
+            }
+        return {"sliding_window": size, "layer_types": ["full_attention"] * layers}
     return {"sliding_window": size if on else None}
 
 

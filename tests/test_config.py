@@ -25,6 +25,7 @@ MINIMAL = {
     "opt": {"vocab_size": 96, "hidden_size": 16, "num_hidden_layers": 2,
             "num_attention_heads": 4, "ffn_dim": 24, "max_position_embeddings": 32},
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2"), SMALL),
+    **dict.fromkeys(("gemma3_text", "glm4"), SMALL),
     "qwen3_moe": SMALL | {"moe_intermediate_size": 5, "num_experts": 4,
                           "num_experts_per_tok": 2},
     "mixtral": SMALL | {"num_local_experts": 4, "num_experts_per_tok": 2},
@@ -98,6 +99,9 @@ WRONG = {
     "a flag that is null": ("qwen3", {"attention_bias": None}),
     "a window of nothing": ("mistral", {"sliding_window": 0}),
     "a window as a float": ("gemma2", {"sliding_window": 4096.0}),
+    "a window that is null": ("gemma3_text", {"sliding_window": None}),
+    "a pattern of no layer": ("gemma3_text", {"sliding_window_pattern": 0}),
+    "an encoder": ("gemma3_text", {"use_bidirectional_attention": True}),
     "no KV heads": ("llama", {"num_key_value_heads": 0}),
     "a head of no width": ("qwen3", {"head_dim": -128}),
     "dropout above one": ("gpt2", {"resid_pdrop": 1.5}),
@@ -207,6 +211,10 @@ CHANGES_MEMORY = [
     ("phi3", "num_experts", 16),
     ("gemma2", "hidden_size_per_layer_input", 256),
     ("gemma2", "vocab_size_per_layer_input", 256),
+    ("gemma3_text", "num_kv_shared_layers", 10),
+    ("gemma3_text", "vision_config", {"hidden_size": 8}),
+    ("glm4", "sliding_window", 512),
+    ("glm4", "num_nextn_predict_layers", 1),
     ("deepseek_v3", "index_n_heads", 64),
     ("deepseek_v3", "index_head_dim", 128),
 ]
@@ -407,6 +415,31 @@ GPT_2 = {
     "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}},
     "vocab_size": 50257,
 }  # fmt: skip
+GEMMA_3_1B = {
+    "architectures": ["Gemma3ForCausalLM"], "attention_bias": False,
+    "attention_dropout": 0.0, "attn_logit_softcapping": None, "bos_token_id": 2,
+    "cache_implementation": "hybrid", "eos_token_id": [1, 106],
+    "final_logit_softcapping": None, "head_dim": 256,
+    "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 1152,
+    "initializer_range": 0.02, "intermediate_size": 6912,
+    "max_position_embeddings": 32768, "model_type": "gemma3_text",
+    "num_attention_heads": 4, "num_hidden_layers": 26, "num_key_value_heads": 1,
+    "pad_token_id": 0, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06,
+    "rope_local_base_freq": 10000, "rope_scaling": None, "rope_theta": 1000000,
+    "sliding_window": 512, "sliding_window_pattern": 6, "torch_dtype": "bfloat16",
+    "transformers_version": "4.50.0.dev0", "use_cache": True, "vocab_size": 262144,
+}  # fmt: skip
+GLM_4_9B_0414 = {
+    "architectures": ["Glm4ForCausalLM"], "attention_bias": True,
+    "attention_dropout": 0.0, "eos_token_id": [151329, 151336, 151338],
+    "head_dim": 128, "hidden_act": "silu", "hidden_size": 4096,
+    "initializer_range": 0.02, "intermediate_size": 13696,
+    "max_position_embeddings": 32768, "model_type": "glm4",
+    "num_attention_heads": 32, "num_hidden_layers": 40, "num_key_value_heads": 2,
+    "pad_token_id": 151329, "partial_rotary_factor": 0.5, "rms_norm_eps": 1e-05,
+    "rope_theta": 10000.0, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+    "transformers_version": "4.52.0.dev0", "use_cache": True, "vocab_size": 151552,
+}  # fmt: skip
 REAL = {  # config, parameters, bytes in the bf16 cache of one token
     "Llama-3.2-1B": (LLAMA_32_1B, 1_235_814_400, 32_768),
     "Qwen2.5-0.5B": (QWEN_25_05B, 494_032_768, 12_288),
@@ -414,6 +447,8 @@ REAL = {  # config, parameters, bytes in the bf16 cache of one token
     "Phi-3-mini": (PHI_3_MINI, 3_821_079_552, 393_216),
     "gemma-2-2b": (GEMMA_2_2B, 2_614_341_888, 106_496),
     "DeepSeek-V2-Lite": (DEEPSEEK_V2_LITE, 15_706_484_224, 31_104),
+    "gemma-3-1b": (GEMMA_3_1B, 999_885_952, 26_624),
+    "GLM-4-9B-0414": (GLM_4_9B_0414, 9_400_279_040, 40_960),
     "opt-350m": (OPT_350M, 331_196_416, 98_304),
     "opt-125m": (OPT_125M, 125_239_296, 36_864),
     "gpt2": (GPT_2, 124_439_808, 36_864),
@@ -455,6 +490,12 @@ TYPES = [
     ("gemma2", {"sliding_window": 8, "num_key_value_heads": 4}, 1),
     ("gemma2", {"sliding_window": 8, "num_hidden_layers": 3}, 2),
     ("phi3", {"sliding_window": 8}, 2),
+    ("gemma3_text", {"sliding_window": 8}, 2),
+    ("gemma3_text", {"sliding_window": 8, "num_hidden_layers": 13}, 11),
+    ("gemma3_text", {"sliding_window": 8, "num_hidden_layers": 7,
+                     "sliding_window_pattern": 3}, 5),
+    ("gemma3_text", {"sliding_window": 8, "sliding_window_pattern": 3,
+                     "layer_types": ["full_attention", "sliding_attention"]}, 1),
 ]  # fmt: skip
 
 

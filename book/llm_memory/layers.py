@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sympy import Expr, S, ceiling, sympify
+from sympy import Expr, S, Symbol, sympify
 
 from .errors import ConfigError
-from .expression import evaluate_tree
+from .expression import evaluate_tree, from_tree
 from .fields import table
 from .symbols import symbol
 
@@ -15,6 +15,8 @@ MESSAGES = {
     "window": "must be a size: layer_types has sliding_attention",
     "mixed": "must be all alike where some layers are dense and some are sparse",
 }
+# The patterns of families that always have layers with a window.
+OWN_WINDOWS = ("alternate", "pattern")
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,21 @@ def symbolic_layers(entry: Mapping, window: bool | None) -> tuple[Layers, ...]:
     windows, sparse = entry.get("windows"), entry.get("sparse")
     if window and windows is None:
         raise ConfigError("window", window, "this family has no sliding window")
-    if not (windows == "alternate" if window is None else window):
-        windows, size = None, None
+    own = windows in OWN_WINDOWS
+    if not (own if window is None else window):
+        windows, own, size = None, False, None
     if sparse in ("tail", "step"):
         return (Layers(dense, size), Layers(total - dense, size, sparse=True))
     sliding = {None: S.Zero, "all": total, "tail": symbol("L_w")}
-    count = ceiling(total / 2) if windows == "alternate" else sliding[windows]
+    count = _own_windows(entry) if own else sliding[windows]
     groups = ((total - count, None), (count, size))
     return tuple(
         Layers(number, kept, sparse == "all") for number, kept in groups if number != 0
     )
+
+
+def _own_windows(entry: Mapping) -> Expr:
+    """Count the layers with a window, by L, where the family's class says which."""
+    count = from_tree(table()["patterns"]["windows"][entry["windows"]])
+    own = entry["fields"].get("sliding_window_pattern", {}).get("if_null")
+    return count.subs(Symbol("sliding_window_pattern", integer=True), own)

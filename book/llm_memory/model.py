@@ -25,6 +25,7 @@ FLAGS = {
     "qk_norm": "queries and keys are normed, head by head",
     "four_norms": "each branch is normed after it, too",
     "fused": "one matrix holds q, k and v, one holds gate and up",
+    "gate_up": "one matrix holds gate and up",
     "correction_bias": "the router adds a bias that is a buffer",
     "norm_affine": "the norms have parameters",
     "norm_first": "the norm stands before each branch",

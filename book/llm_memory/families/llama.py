@@ -1,4 +1,4 @@
-"""LLaMA and its relatives: Mistral, Qwen2, Qwen3, Phi-3, Gemma 2; the frame of MoE.
+"""LLaMA and its relatives: Mistral, Qwen2, Qwen3, Phi-3, Gemma, GLM-4; the frame of MoE.
 
 Shapes use the letters of `symbols`. Sources: the modeling files of transformers whose
 config classes `data/fields.json` names.
@@ -7,6 +7,19 @@ config classes `data/fields.json` names.
 from ..operations import Activation, Cached
 from ..tape import Tape
 from . import moe
+
+# Names of the norms after the attention, before the MLP and after it.
+TWO_NORMS = (None, "post_attention_layernorm", None)
+FOUR_NORMS = (
+    "post_attention_layernorm",
+    "pre_feedforward_layernorm",
+    "post_feedforward_layernorm",
+)
+GLM_NORMS = (
+    "post_self_attn_layernorm",
+    "post_attention_layernorm",
+    "post_mlp_layernorm",
+)
 
 
 def forward(tape: Tape, model, attend=None) -> None:
@@ -22,9 +35,9 @@ def forward(tape: Tape, model, attend=None) -> None:
 
 
 def layer(tape: Tape, model, layers, x: Activation, tables, attend) -> Activation:
-    """Two residual branches, each normed before (Gemma 2: and after)."""
-    after_attention = "post_attention_layernorm"
-    before_mlp = "pre_feedforward_layernorm" if model.four_norms else after_attention
+    """Two residual branches, each normed before (Gemma, GLM-4: and after)."""
+    four = GLM_NORMS if model.model_type == "glm4" else FOUR_NORMS
+    after_attention, before_mlp, last = four if model.four_norms else TWO_NORMS
     y = tape.norm(x, "input_layernorm")
     with tape.scope("self_attn.", part="attention"):
         y = attend(tape, model, layers, y, tables)
@@ -35,7 +48,7 @@ def layer(tape: Tape, model, layers, x: Activation, tables, attend) -> Activatio
     with tape.scope("mlp.", part="MLP"):
         y = moe.mlp(tape, model, y) if layers.sparse else mlp(tape, model, y, model.f)
     if model.four_norms:
-        y = tape.norm(y, "post_feedforward_layernorm")
+        y = tape.norm(y, last)
     return tape.add(x, y)
 
 
@@ -72,7 +85,7 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> Activation:
 def mlp(tape: Tape, model, x: Activation, width) -> Activation:
     """down(act(gate(x)) × up(x)), the gated MLP."""
     bias = model.mlp_bias
-    if model.fused:
+    if model.fused or model.gate_up:
         packed = tape.linear(x, "gate_up_proj", 2 * width, split="output")
         gate, up = (tape.view(packed, name, width) for name in ("gate", "up"))
     else:

@@ -5,6 +5,7 @@ import json
 import sys
 from datetime import UTC, datetime
 
+from ..errors import choose
 from ..fields import DATA
 from . import (
     activations,
@@ -34,9 +35,13 @@ def main() -> int:
     """Compare, or write with --write; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m llm_memory.measure")
     parser.add_argument("--write", action="store_true", help="record what is measured")
-    write = parser.parse_args().write
-    wrong = 0
-    for name, measure in MEASUREMENTS.items():
+    parser.add_argument(
+        "names", nargs="*", help=f"which of {', '.join(MEASUREMENTS)}; none: all"
+    )
+    chosen = parser.parse_args()
+    write, wrong = chosen.write, 0
+    for name in chosen.names or MEASUREMENTS:
+        measure = choose("measurement", name, MEASUREMENTS)
         measured = json.loads(json.dumps(measure()))
         path = RECORDS / f"{name}.json"
         record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -120,6 +120,31 @@ SWITCHES = {
         "layer_types": ["full_attention"] * 4 + ["sliding_attention"],
         "sliding_window": 9,
     },
+    "gemma3_text": GROUPED
+    | {
+        "model_type": "gemma3_text",
+        "num_hidden_layers": 8,
+        "head_dim": 12,
+        "sliding_window": 9,
+    },
+    "gemma3_text biased": GROUPED
+    | {
+        "model_type": "gemma3_text",
+        "head_dim": 10,
+        "attention_bias": True,
+        "tie_word_embeddings": False,
+        "sliding_window": 9,
+        "sliding_window_pattern": 2,
+    },
+    "glm4": GROUPED | {"model_type": "glm4", "head_dim": 12, "pad_token_id": 0},
+    "glm4 unbiased": GROUPED
+    | {
+        "model_type": "glm4",
+        "head_dim": 8,
+        "pad_token_id": 0,
+        "attention_bias": False,
+        "tie_word_embeddings": True,
+    },
     "deepseek_v2": LATENT
     | {
         "model_type": "deepseek_v2",

@@ -7,7 +7,6 @@ Matrices are (out, in); GPT-2 stores them the other way round, which changes no 
 from math import ceil, prod
 from typing import NamedTuple
 
-
 FOUR_NORMS = ("gemma2", "gemma3_text", "glm4")
 
 

@@ -34,7 +34,8 @@ SIZES = {
     "deepseek_v3": LATENT,
 }  # fmt: skip
 WINDOWED = (
-    "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "phi3", "gemma2", "gemma3_text",
+    "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "phi3", "gemma2",
+    "gemma3_text",
 )  # fmt: skip
 GROUPED = ("llama", "glm4", *WINDOWED)
 BIASED = ("llama", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "glm4")

@@ -1,4 +1,4 @@
-"""LLaMA and its relatives: Mistral, Qwen2, Qwen3, Phi-3, Gemma, GLM-4; the frame of MoE.
+"""LLaMA and its relatives: Mistral, Qwen, Phi-3, Gemma, GLM-4; the frame of MoE.
 
 Shapes use the letters of `symbols`. Sources: the modeling files of transformers whose
 config classes `data/fields.json` names.

@@ -115,5 +115,5 @@ def symbolic_layers(entry: Mapping, window: bool | None) -> tuple[Layers, ...]:
 def _own_windows(entry: Mapping) -> Expr:
     """Count the layers with a window, by L, where the family's class says which."""
     count = from_tree(table()["patterns"]["windows"][entry["windows"]])
-    own = entry["fields"].get("sliding_window_pattern", {}).get("if_null")
-    return count.subs(Symbol("sliding_window_pattern", integer=True), own)
+    own = entry["fields"].get("sliding_window_pattern", {"if_null": 0})
+    return count.subs(Symbol("sliding_window_pattern", integer=True), own["if_null"])

@@ -11,10 +11,10 @@ SOURCES = _config.yml _toc.yml $(LIBRARY) $(NOTEBOOKS) \
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help book test lab execute measure serve bench lint format lock clean
+.PHONY: help book test lab execute measure measure-gpu serve bench lint format lock clean
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 13
 
 book: $(SITE)/.built  ## build the site, from its committed outputs
 	@echo "open $(CURDIR)/$(SITE)/index.html"
@@ -32,6 +32,9 @@ execute: .venv/.installed  ## run every notebook from a clean kernel and keep it
 
 measure: .venv-measure/.installed  ## compare data/measured with PyTorch; WRITE=1 records
 	PYTHONPATH=book $(MEASURE)/python -m llm_memory.measure $(if $(WRITE),--write)
+
+measure-gpu:  ## record a CUDA device, with the torch of PYTHON; SHAPES="--batch 1"
+	cd book && $(PYTHON) -m llm_memory.measure.gpu $(SHAPES)
 
 serve: book  ## serve the site on http://localhost:8000
 	$(VENV)/python -m http.server --directory $(SITE) --bind 127.0.0.1 8000

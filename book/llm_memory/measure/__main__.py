@@ -9,8 +9,10 @@ from ..errors import choose
 from ..fields import DATA
 from . import (
     activations,
+    allocator,
     defaults,
     framework,
+    gpu_steps,
     kv_cache,
     optimizers,
     parameters,
@@ -28,6 +30,8 @@ MEASUREMENTS = {
     "optimizers": optimizers.measure,
     "bitsandbytes": optimizers.measure_bitsandbytes,
     "sharded_states": sharding.measure,
+    "allocator": allocator.measure,
+    "steps": gpu_steps.measure,
 }
 
 

@@ -93,9 +93,13 @@ def _build(config: dict, choices: dict):
     kernel = choices["attention"]
     if choices["recompute"] == "core_attention":
         kernel = "recomputed"
-    name = kernel if kernel == "eager" else f"every_byte_{kernel}"
-    model.config._attn_implementation = name
+    model.config._attn_implementation = kernel_name(kernel)
     return model.train()
+
+
+def kernel_name(kernel: str) -> str:
+    """Return what transformers knows an attention kernel as, after this import."""
+    return kernel if kernel == "eager" else f"every_byte_{kernel}"
 
 
 def layer_alive(model, choices: dict, b: int, s: int) -> int:

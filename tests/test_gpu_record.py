@@ -25,7 +25,11 @@ def test_what_is_derived_of_each_step_is_what_the_framework_asks_for(name):
 
 
 def test_every_moment_that_is_derived_was_rehearsed():
-    moments = {r["moment"] for case in REHEARSED.values() for r in case["readings"]}
+    moments = {
+        reading["moment"]
+        for case in REHEARSED.values()
+        for reading in case["cases"].values()
+    }
     assert set(DERIVED) <= moments
 
 
@@ -61,7 +65,7 @@ def made_up_record():
     }
     other = {"moment": "start", "beside": {}, "bytes": MADE_UP}
     tools = {"torch": "0.0", "CUDA": "0.0"}
-    readings = [other, reading]
+    readings = {"start": other, "weights, flash": reading}
     return gpu.make_record("MADE UP card", "0", tools, chosen, readings)
 
 
@@ -82,7 +86,7 @@ def test_a_wrong_ledger_is_seen(monkeypatch):
     monkeypatch.setitem(gpu_record.DERIVED, "weights", lambda case: 1)
     record = Record(made_up_record())
     assert not record.check.holds
-    assert record.splits["weights (flash)"]["unexplained"] == 2 * 596_049_920 - 1
+    assert record.splits["weights, flash"]["unexplained"] == 2 * 596_049_920 - 1
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,11 @@ class Record:
         self.content = content
         model = load_model(content.get("config") or content["model"])
         shape = (model, content["batch"], content["tokens"])
-        known = [each for each in content["readings"] if each["moment"] in DERIVED]
-        self._cases = [(Case(*shape, **_choices(each)), each) for each in known]
+        self._cases = {
+            name: (Case(*shape, **_choices(reading)), reading)
+            for name, reading in content["cases"].items()
+            if reading["moment"] in DERIVED
+        }
 
     @property
     def title(self) -> str:
@@ -111,22 +114,22 @@ class Record:
         """Derived bytes beside requested ones, less what no ledger counts."""
         return Check(
             Line(
-                _name(case, reading),
+                name,
                 DERIVED[reading["moment"]](case),
                 reading["bytes"]["requested"] - sum(reading["beside"].values()),
                 self.content["card"],
             )
-            for case, reading in self._cases
+            for name, (case, reading) in self._cases.items()
         )
 
     @property
     def splits(self) -> dict[str, dict[str, int]]:
         """Each reading from the ledgers to nvidia-smi; the parts add up to that."""
         return {
-            _name(case, reading): split(
+            name: split(
                 DERIVED[reading["moment"]](case), reading["beside"], reading["bytes"]
             )
-            for case, reading in self._cases
+            for name, (case, reading) in self._cases.items()
         }
 
     def __repr__(self) -> str:
@@ -211,11 +214,3 @@ def records(folder: Path = MEASURED) -> Report:
 def _choices(reading: Mapping) -> dict:
     names = ("attention", "optimizer", "step")
     return {name: reading[name] for name in names if name in reading}
-
-
-def _name(case: Case, reading: Mapping) -> str:
-    chosen = ", ".join(
-        f"step {value}" if key == "step" else value
-        for key, value in _choices(reading).items()
-    )
-    return f"{reading['moment']} ({chosen})"

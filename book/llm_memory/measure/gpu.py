@@ -53,7 +53,7 @@ def make_record(card, driver, versions, chosen, readings) -> dict:
         "model": chosen.model,
         "batch": chosen.batch,
         "tokens": chosen.tokens,
-        "readings": readings,
+        "cases": readings,
     }
 
 

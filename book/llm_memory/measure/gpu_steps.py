@@ -37,15 +37,19 @@ class Log:
     """The readings so far; `beside` holds tensors that no ledger counts, by name."""
 
     meter: object
-    readings: list = field(default_factory=list)
+    readings: dict = field(default_factory=dict)
     beside: dict = field(default_factory=dict)
 
     def note(self, moment: str, when: str = "current", **choices) -> None:
         """Read, and add moment, choices and what lies beside the ledgers."""
-        read = self.meter.read(when)
-        self.readings.append(
-            {"moment": moment, **choices, "beside": dict(self.beside), "bytes": read}
-        )
+        words = (f"step {c}" if c in (1, 2) else c for c in choices.values())
+        name = ", ".join([moment, *words])
+        self.readings[name] = {
+            "moment": moment,
+            **choices,
+            "beside": dict(self.beside),
+            "bytes": self.meter.read(when),
+        }
 
 
 class CudaMeter:
@@ -98,8 +102,8 @@ class CountMeter:
         self._live.peak = self._live.now
 
 
-def run(config: dict, shapes: Shapes, meter, kernels=KERNELS, kinds=OPTIMIZERS) -> list:
-    """Return the readings of all steps, in order."""
+def run(config: dict, shapes: Shapes, meter, kernels=KERNELS, kinds=OPTIMIZERS) -> dict:
+    """Return the readings of all steps by name, in order."""
     log = Log(meter)
     _warm(log)
     for kernel in kernels:
@@ -196,7 +200,7 @@ def rehearse(config: dict, shapes: Shapes) -> dict:
     """Run the steps on the CPU, eager; return readings that count storages only."""
     with Live() as live:
         readings = run(config, shapes, CountMeter(live), kernels=("eager",))
-    return {"config": config, **asdict(shapes), "readings": readings}
+    return {"config": config, **asdict(shapes), "cases": readings}
 
 
 def measure() -> dict:

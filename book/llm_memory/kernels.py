@@ -1,15 +1,14 @@
-"""What each attention kernel keeps for the backward.
+"""What each attention kernel makes, in order, and what it keeps for the backward.
 
-Shapes: queries (b, s, a·d), keys (b, s, k·d), values (b, s, k·d_v), and the output
-(b, s, a·d_v).
-Each function returns the tensors that the kernel saves; the output is saved by the
-projection after it in any case.
+Shapes: queries (b, s, a·d), keys (b, T, k·d), values (b, T, k·d_v), and the output
+(b, s, a·d_v), where T is the number of tokens that are attended to.
+Each function returns the output, and the attention map where the kernel makes one. The
+output is saved by the projection after it in any case.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from sympy import And, Eq, Expr, Piecewise, ceiling, true
+from sympy import And, Eq, Expr, Ne, Or, Piecewise, ceiling, false, true
 
 from .symbols import b, s, t
 
@@ -17,104 +16,180 @@ CORE = "attention core"
 RECOMPUTES_SCORES = ("flash", "efficient")  # in the backward: they kept no map
 
 
-@dataclass(frozen=True)
+@dataclass
 class Heads:
-    """The inputs and the output of one attention, and its sizes.
+    """The inputs of one attention, and its sizes.
 
     Attributes:
-        new: makes a tensor from its name, shape and data type.
-        queries, keys, values, output: the tensors.
+        tape: makes, copies and saves tensors.
+        queries, keys, values: the tensors.
         a, k: query heads, and key and value heads.
         softmax: the data type of the eager softmax.
         dropout: share of the attention map that is zeroed.
         cast: whether keys become bf16 only after their heads are repeated.
+        packed: whether queries, keys and values are views of one tensor.
     """
 
-    new: Callable
+    tape: object
     queries: object
     keys: object
     values: object
-    output: object
     a: Expr
     k: Expr
     softmax: str = "fp32"
     dropout: object = 0
     cast: bool = False
+    packed: bool = False
 
     @property
     def inputs(self) -> tuple:
         """Queries, keys and values as the kernel gets them."""
         return self.queries, self.keys, self.values
 
-    def products(self, product: Callable, kernel: str) -> tuple:
+    def products(self, product) -> tuple:
         """Return scores and output of s tokens, which read themselves and t cached."""
-        pairs, again = (b, self.a, s, t + s), kernel in RECOMPUTES_SCORES
-        inner, outer = (x.shape[-1] / self.a for x in (self.queries, self.output))
+        pairs = (b, self.a, s, t + s)
+        again = self.tape.run.attention in RECOMPUTES_SCORES
+        inner, outer = (x[-1] / self.a for x in (self.queries.shape, self.shape))
         names = {"factors": ("queries", "keys"), "again": again}
         return (
             product("scores", (*pairs, inner), CORE, **names),
             product("output", (*pairs, outer), CORE, factors=("map", "values")),
         )
 
-    def repeated(self, x, unless=False):
-        """Return keys or values with each head copied for the queries that share it.
+    @property
+    def map(self) -> tuple:
+        """The shape of the attention map, (b, a, s, T)."""
+        return (b, self.a, self.queries.shape[1], self.keys.shape[1])
 
-        `unless` is the condition under which one head is read again and again instead.
+    @property
+    def shape(self) -> tuple:
+        """The shape of the output, (b, s, a·d_v)."""
+        return (*self.queries.shape[:-1], self.a * self.values.shape[-1] / self.k)
+
+    def repeated(self, x):
+        """Copy each head of keys or values for the queries that share it.
+
+        A single head is not copied but read again and again.
         """
         if self.a == self.k:
             return x
-        heads = Piecewise((1, And(Eq(self.k, 1), unless)), (self.a, True))
-        name = x.name.rpartition(".")[2]
-        return self.new(f"{name} repeated", (b, heads, s, x.shape[-1] / self.k))
+        return self._all_heads(x, x, Eq(self.k, 1))
+
+    def folded(self, x, original, cast=False):
+        """Return keys or values for one product over b·a: a copy if need be.
+
+        `original` is what they were repeated from. A single head read again and again
+        has to be copied now, unless b is 1; keys that no cache has joined lie token by
+        token, and are sorted by head.
+        """
+        if self.a == self.k:
+            joined = self.tape.run.cached is not None
+            return self.by_head(x, joined)
+        alone = And(Eq(self.k, 1), Eq(b, 1))
+        if cast:
+            alone = false
+        return self._all_heads(x, original, alone, Or(alone, Ne(self.k, 1)))
+
+    def by_head(self, x, sorted_already=False):
+        """Return queries or keys sorted by head, a copy where they lie by token."""
+        one = Or(Eq(b, 1), Eq(x.shape[-1], self.width(x)))
+        if not self.packed:
+            one = Or(one, Eq(x.shape[1], 1))
+        return self.tape.copy(x, x.name, unless=Or(sorted_already, one), prefix="")
+
+    def _all_heads(self, x, original, single, viewed=None):
+        heads = Piecewise((1, single), (self.a, true))
+        shape = (b, heads, original.shape[1], original.shape[-1] / self.k)
+        name = f"{original.name.rpartition('.')[2]} repeated"
+        return self.tape.copy(x, name, shape, single if viewed is None else viewed)
+
+    def width(self, x):
+        """Return the width of a head of queries or keys."""
+        return x.shape[-1] / (self.a if x is self.queries else self.k)
 
 
 def recomputed(heads: Heads) -> tuple:
-    """Nothing but what the core is computed from again."""
-    return heads.inputs
+    """Nothing but what the core is computed from again is kept."""
+    heads.tape.save(*heads.inputs)
+    return heads.tape.make("attention", heads.shape), None
 
 
 def eager(heads: Heads) -> tuple:
     """The fp32 softmax and its 16-bit copy are kept, 6abs² bytes."""
-    square = (b, heads.a, s, s)
-    softmax = heads.new("softmax", square, heads.softmax)
-    kept = [softmax]
+    tape, square = heads.tape, heads.map
+    keys = heads.repeated(heads.keys)
+    values = heads.repeated(heads.values)
+    left = heads.by_head(heads.queries)
+    right = heads.folded(keys, heads.keys, heads.cast)
+    tape.save(left, right)
+    scores = tape.make("scores", square)
+    del left, right
+    scaled = tape.make("scores, scaled", square)
+    del scores
+    masked = tape.make("scores, masked", square)
+    del scaled
+    weights = _softmax(heads, masked)
+    del masked
+    right = heads.folded(values, heads.values)
+    tape.save(right)
+    by_head = tape.make("attention by head", heads.shape)
+    del right
+    sorted_already = Or(Eq(heads.a, 1), Eq(heads.queries.shape[1], 1))
+    output = tape.copy(by_head, "attention", unless=sorted_already)
+    return output, weights
+
+
+def _softmax(heads: Heads, masked):
+    tape, square = heads.tape, heads.map
+    wide = masked
+    if heads.softmax != "bf16" and not tape.run.fused_cast:
+        wide = tape.make("scores in fp32", square, heads.softmax)
+    weights = tape.make("softmax", square, heads.softmax)
+    del wide
+    tape.save(weights)
     if heads.softmax != "bf16":
-        kept.append(heads.new("attention map", square))
+        weights = tape.make("attention map", square)
     if heads.dropout:
-        kept[1:] = [
-            heads.new("attention mask", square, "bool"),
-            heads.new("attention map", square),
-        ]
-    alone = Eq(b, 1)
-    keys = heads.repeated(heads.keys, unless=False if heads.cast else alone)
-    return (heads.queries, keys, heads.repeated(heads.values, unless=alone), *kept)
+        mask = tape.make("attention mask", square, "bool")
+        weights = tape.make("attention map", square)
+        tape.save(mask)
+    tape.save(weights)
+    return weights
 
 
 def math(heads: Heads) -> tuple:
-    """Plain operations in fp32."""
-    width = heads.queries.shape[-1] / heads.a
-    wide = (
-        heads.new(f"{name} in fp32", (b, heads.a, s, width), "fp32")
-        for name in ("queries", "repeated keys", "repeated values")
-    )
-    return (*wide, heads.new("softmax", (b, heads.a, s, s), "fp32"))
+    """Plain operations in fp32; what is made in between is not derived."""
+    tape, width = heads.tape, heads.queries.shape[-1] / heads.a
+    for name in ("queries", "repeated keys", "repeated values"):
+        rows = heads.queries if name == "queries" else heads.keys
+        shape = (b, heads.a, rows.shape[1], width)
+        tape.save(tape.make(f"{name} in fp32", shape, "fp32"))
+    tape.save(tape.make("softmax", heads.map, "fp32"))
+    return tape.make("attention", heads.shape), None
 
 
 def flash(heads: Heads) -> tuple:
     """No s²: one number per row, and the state of the random generator."""
-    rows = heads.new("log of the row sums", (b, heads.a, s), "fp32")
-    seed = heads.new("random seed", (2,), "uint64")
-    offset = heads.new("random offset", (), "uint64")
-    return (*heads.inputs, heads.output, rows, seed, offset)
+    tape = heads.tape
+    rows = tape.make("log of the row sums", heads.map[:-1], "fp32")
+    seed = tape.make("random seed", (2,), "uint64")
+    offset = tape.make("random offset", (), "uint64")
+    output = tape.make("attention", heads.shape)
+    tape.save(*heads.inputs, output, rows, seed, offset)
+    return output, None
 
 
 def efficient(heads: Heads) -> tuple:
     """As flash, but with repeated heads and rows rounded up to 32."""
-    rounded = 32 * ceiling(s / 32)
-    rows = heads.new("log of the row sums", (b, heads.a, rounded), "fp32")
-    shared = (heads.repeated(each, unless=true) for each in heads.inputs[1:])
-    state = (heads.new(f"random {name}", (), "int64") for name in ("seed", "offset"))
-    return (heads.queries, *shared, heads.output, rows, *state)
+    tape = heads.tape
+    shared = [heads.repeated(each) for each in heads.inputs[1:]]
+    rounded = 32 * ceiling(heads.map[2] / 32)
+    rows = tape.make("log of the row sums", (*heads.map[:2], rounded), "fp32")
+    state = [tape.make(f"random {name}", (), "int64") for name in ("seed", "offset")]
+    output = tape.make("attention", heads.shape)
+    tape.save(heads.queries, *shared, output, rows, *state)
+    return output, None
 
 
 KERNELS = {"eager": eager, "flash": flash, "efficient": efficient, "math": math}

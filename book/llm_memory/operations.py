@@ -3,17 +3,37 @@
 from dataclasses import dataclass
 
 from sympy import Expr, S
+from sympy.logic.boolalg import Boolean
+
+from .symbols import s
+
+
+@dataclass(frozen=True, eq=False)
+class Storage:
+    """A piece of memory; `part` says what it is shown under."""
+
+    name: str
+    shape: tuple[Expr, ...]
+    dtype: str
+    part: str = ""
 
 from .count import Product
 
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """A tensor that an operation makes. Two of them are equal only if they are one."""
+    """A tensor that an operation makes. Two of them are equal only if they are one.
+
+    Attributes:
+        name, shape, dtype: as in a ledger's row.
+        memory: the storages that it lies in, each with the condition under which it
+            does: a reshape copies for some sizes and is a view for others.
+    """
 
     name: str
     shape: tuple[Expr, ...]
     dtype: str = "bf16"
+    memory: tuple[tuple[Storage, Boolean], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,12 +46,26 @@ class Run:
         profile: "transformers" as its modules are written, or "fused" norms and
             gated MLPs, as training kernels have them.
         core: keep the attention's intermediates (False: recompute them).
+        tokens: s, the tokens processed now.
+        cached: tokens in the KV cache before; None: there is no cache.
+        kept: how many of the tokens get logits; None: all.
+        fused_cast: the eager softmax reads 16 bits and computes in fp32 by itself, as
+            PyTorch's does for fp16 on CUDA.
     """
 
     attention: str = "eager"
     precision: str = "bf16"
     profile: str = "transformers"
     core: bool = True
+    tokens: Expr = s
+    cached: Expr | None = None
+    kept: Expr | None = None
+    fused_cast: bool = False
+
+    @property
+    def training(self) -> bool:
+        """Whether this is a forward of training: no cache, dropout on."""
+        return self.cached is None
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,16 @@ a reading of that list.
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from sympy import Expr, S, sympify
+from sympy import And, Expr, Min, Not, S, false, sympify, true
 
+from . import norms
 from .count import Product
 from .kernels import KERNELS, Heads, recomputed
-from .operations import Activation, Cached, Operation, Parameter, Run
-from .symbols import b, s
+from .operations import Activation, Cached, Operation, Parameter, Run, Storage
+from .symbols import b
+from .timeline import Timeline
 
+CACHE = "KV cache"
 PARTS = {
     "embedding": "embedding",
     "table": "embedding",
@@ -44,17 +47,23 @@ class Scope:
 class Tape:
     """The operations of one forward; each method appends one and returns its output."""
 
-    def __init__(self, run: Run | None = None) -> None:
+    def __init__(
+        self, run: Run | None = None, timeline: Timeline | None = None
+    ) -> None:
         self.run = run or Run()
+        self.timeline = timeline
         self.operations: list[Operation] = []
         self.groups = 0
         self._scope = Scope()
+        self._saved: list[Activation] = []
 
     @contextmanager
     def scope(self, prefix: str = "", count=None, part: str = "", whole: str = ""):
         """Name, repeat and sort what is appended inside the `with` block."""
         outer, layers = self._scope, count is not None
         self.groups += layers
+        if layers and self.timeline:
+            self.timeline.enter(self.groups)
         self._scope = Scope(
             outer.prefix + prefix,
             sympify(count) if layers else outer.count,
@@ -70,8 +79,24 @@ class Tape:
         """Look up one row per token: (b, s) ids → (b, s, width)."""
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
         kind = "fp32" if self.run.precision == "autocast" else "bf16"
-        rows_of_tokens = self._new(name, (b, s, width), kind)
+        rows_of_tokens = self.make(name, (b, self.run.tokens, width), kind)
         return self._append("embedding", (), rows_of_tokens, [table])
+
+    def positions(self) -> Activation:
+        """Number the tokens of a sequence, after those that are cached: (1, s)."""
+        shape = (1, self.run.tokens)
+        counted = self.make("positions from 0", shape, "int64")  # noqa: F841
+        return self.make("positions", shape, "int64")
+
+    def carried(self, x) -> Activation:
+        """What a layer gets: x in the first layer, its forerunner's output in others.
+
+        The embedding's output is held beside it to the end of the model.
+        """
+        if not self.timeline:
+            return x
+        first = self.timeline.is_first(self.groups)
+        return self.copy(x, "layer input", unless=first, quiet=True)
 
     def linear(
         self, x, name, width, *, bias=False, split=None, heads=(), role="matrix",
@@ -106,43 +131,55 @@ class Tape:
                     f"{name}.bias", (width,), "bias", split=axis, heads=heads
                 )
             )
-        read = self._cast(x)
-        wide = self.run.precision == "autocast"
-        copy = (self._new(f"{name}.weight in bf16", shape),) if wide else ()
-        output = self._new(name, (*x.shape[:-1], width))
+        self.save(self._cast(x))
+        if self.run.precision == "autocast":
+            self.save(self.make(f"{name}.weight in bf16", shape))
+        output = self.make(name, (*x.shape[:-1], width))
         tied = [shared] if shared else []
         part = PARTS.get(role, self._scope.part or role)
         work = (self._product(name, (*x.shape, width), part),)
-        return self._append("linear", (x,), output, own, tied, (), (read, *copy), work)
+        return self._append("linear", (x,), output, own, tied, products=work)
 
     def norm(self, x, name, kind="rms_norm", affine=True) -> Activation:
         """Normalise the last axis; "rms_norm" has a weight, "layer_norm" a bias too."""
         suffixes = {"rms_norm": ["weight"], "layer_norm": ["weight", "bias"]}[kind]
         width = x.shape[-1]
         own = [self.parameter(f"{name}.{end}", (width,), "norm") for end in suffixes]
-        saved = {"rms_norm": self._rms_norm_saved, "layer_norm": self._layer_norm_saved}
         wide = self.run.precision == "autocast"
-        output = self._new(name, x.shape, "fp32" if wide else x.dtype)
-        own = own if affine else []
-        return self._append(kind, (x,), output, own, saved=saved[kind](x, name))
+        output = norms.NORMS[kind](self, x, name, "fp32" if wide else x.dtype)
+        return self._append(kind, (x,), output, own if affine else [])
 
-    def _rms_norm_saved(self, x, name) -> tuple[Activation, ...]:
-        root = self._new(f"{name} 1/rms", (*x.shape[:-1], 1), "fp32")
-        if self.run.profile == "fused":
-            return (x, root)
-        wide = x if x.dtype == "fp32" else self._new(f"{name} in fp32", x.shape, "fp32")
-        return (wide, root, self._new(f"{name} normalised", x.shape, x.dtype))
+    def cache(self, *pairs: "tuple[Activation, Cached]") -> tuple[Activation, ...]:
+        """Keep tensors of these tokens; the outputs are what attention then reads.
 
-    def _layer_norm_saved(self, x, name) -> tuple[Activation, ...]:
-        rows = (*x.shape[:-1], 1)
-        moments = (
-            self._new(f"{name} {each}", rows, "fp32") for each in ("mean", "1/std")
-        )
-        return (x, *moments)
+        A dynamic cache joins what it holds and the new tokens in a new tensor. A layer
+        with a window lets go of the old ones when all are joined.
+        """
+        outputs, held = [], []
+        for x, kept in pairs:
+            outputs.append(self._join(x, kept, held))
+            if kept.window is None:
+                held.clear()
+        for (x, kept), output in zip(pairs, outputs, strict=True):
+            self._append("cache", (x,), output, cached=(kept,))
+        return tuple(outputs)
 
-    def cache(self, x, *kept: Cached) -> Activation:
-        """Keep tensors of these tokens; the output is what attention then reads."""
-        return self._append("cache", (x,), self._like(kept[0].name, x), cached=kept)
+    def _join(self, x, kept: Cached, held: list) -> Activation:
+        """Make the cached tensor of all tokens; `held` gets the one that it replaces."""
+        if self.run.cached is None or not self.timeline:
+            return x
+        before, number = self.run.cached, self._scope.group
+        more = self.run.tokens
+        width = kept.heads * kept.width
+        if before != 0:
+            found = before if kept.window is None else Min(before, kept.window)
+            past = self._new(f"{kept.slot} before", (b, found, width), part=CACHE)
+            held.append(self.timeline.find(past, number))
+            more += before if kept.window is None else Min(before, kept.window - 1)
+        output = self._new(kept.slot, (b, more, width), part=CACHE)
+        self.timeline.keep(self.timeline.watch(output), number)
+        self._record(output)
+        return output
 
     def experts(self, x, routes, width, active, checkpoint) -> Activation:
         """Run each token through `active` of the routed gated MLPs of that width.
@@ -190,67 +227,115 @@ class Tape:
 
     def multiply(self, x, y) -> Activation:
         """x × y; the factor of each is saved."""
-        return self._append("multiply", (x, y), self._like("product", x), saved=(x, y))
+        self.save(x, y)
+        return self._append("multiply", (x, y), self._like("product", x))
 
     def activate(self, x, function: str) -> Activation:
         """An activation function. Its input is saved; composed ones save more."""
-        output = self._like(function, x)
-        saved = (output,) if function == "relu" else (x,)
         if function == "gelu_new":  # 0.5·x·(1 + tanh(…)), written as five operations
-            steps = ("0.5·x", "tanh", "1 + tanh")
-            saved = (x, *(self._new(f"{function} {each}", x.shape) for each in steps))
-        return self._append("activate", (x,), output, saved=saved)
+            self.save(x)
+            for step in ("0.5·x", "tanh", "1 + tanh"):
+                self.save(self.make(f"{function} {step}", x.shape))
+        elif function != "relu":
+            self.save(x)
+        output = self._like(function, x)
+        if function == "relu":
+            self.save(output)
+        return self._append("activate", (x,), output)
 
-    def gated(self, gate, up, function: str) -> Activation:
-        """function(gate) × up; a fused kernel keeps its two inputs only."""
-        if self.run.profile == "fused":
-            output = self._like("product", up)
-            return self._append("gated", (gate, up), output, saved=(gate, up))
-        return self.multiply(self.activate(gate, function), up)
+    def gate(self, x, function: str) -> Activation:
+        """The activation of a gated MLP; fused with the product that follows, nothing."""
+        return x if self.run.profile == "fused" else self.activate(x, function)
+
+    def gated(self, gate, up) -> Activation:
+        """gate × up; a fused kernel activates the gate too and keeps its inputs only."""
+        return self.multiply(gate, up)
 
     def view(self, x, name, *last) -> Activation:
         """The same memory with another last axis, or part of it."""
-        return self._new(name, (*x.shape[:-1], *last), x.dtype)
+        sizes = tuple(sympify(size) for size in (*x.shape[:-1], *last))
+        return self._watch(
+            Activation(self._scope.prefix + name, sizes, x.dtype, x.memory)
+        )
+
+    def joined(self, x) -> Activation:
+        """The same memory with the last two axes as one."""
+        *first, heads, width = x.shape
+        return self._watch(Activation(x.name, (*first, heads * width), x.dtype, x.memory))
+
+    def last_tokens(self, x) -> Activation:
+        """The tokens that get logits: the same memory, or part of it."""
+        kept = self.run.kept
+        if kept is None:
+            return x
+        shape = (x.shape[0], kept, *x.shape[2:])
+        return self._watch(Activation(x.name, shape, x.dtype, x.memory))
 
     def dropout(self, x, rate) -> Activation:
         """Zero a share of the elements; the mask is saved, one byte per element."""
-        if not rate:
+        if not rate or not self.run.training:
             return x
-        mask = self._new("dropout mask", x.shape, "bool")
-        return self._append("dropout", (x,), self._like("dropout", x), saved=(mask,))
+        output = self._like("dropout", x)
+        self.save(self.make("dropout mask", x.shape, "bool"))
+        return self._append("dropout", (x,), output)
 
-    def rotary_tables(self, x, width) -> tuple[Activation, Activation]:
+    def rotary_tables(self, x, positions, width) -> tuple[Activation, Activation]:
         """Make cos and sin, (1, s, width), in the data type of the hidden states."""
-        tables = [self._new(name, (1, s, width), x.dtype) for name in ("cos", "sin")]
+        rows = positions.shape
+        number = self.make("positions in fp32", (*rows, 1), "fp32")
+        angles = self.make("angles", (*rows, width / 2), "fp32")
+        del number
+        twice = self.make("angles, twice", (*rows, width), "fp32")
+        wide = []
+        for name in ("cos", "sin"):
+            plain = self.make(f"{name}, not scaled", twice.shape, "fp32")
+            wide.append(self.make(f"{name} in fp32", twice.shape, "fp32"))
+            del plain
+        del angles
+        tables = [
+            self.make(each, twice.shape, x.dtype) for each in ("cos", "sin")
+        ]
         for table in tables:
             self._append("rotary_table", (x,), table)
         return tuple(tables)
 
     def rotate(self, x, tables) -> Activation:
         """Turn queries or keys by their position; only the tables are saved."""
-        output = Activation(f"{x.name} rotated", x.shape, tables[0].dtype)
-        return self._append("rotate", (x,), output, saved=tables)
+        cos, sin = tables
+        self.save(cos, sin)
+        by_cos = self._like("by cos", x)
+        half = self.make("half, negated", (*x.shape[:-1], x.shape[-1] / 2), x.dtype)
+        turned = self._like("halves swapped", x)
+        del half
+        by_sin = self._like("by sin", x)
+        del turned
+        output = self.make(f"{x.name} rotated", x.shape, cos.dtype, prefix="")
+        del by_cos, by_sin
+        return self._append("rotate", (x,), output)
 
     def attention(
-        self, queries, keys, values, heads, groups, *, softmax="fp32", dropout=0
-    ) -> Activation:
-        """Softmax of queries × keys, times values: (b, s, a·d_v).
+        self, queries, keys, values, heads, groups, *, softmax="fp32", dropout=0,
+        packed=False,
+    ) -> tuple[Activation, Activation | None]:  # fmt: skip
+        """Softmax of queries × keys, times values: (b, s, a·d_v), and the map if any.
 
         Args:
             queries: (b, s, a·d).
             keys, values: (b, s, k·d) and (b, s, k·d_v).
             heads, groups: a and k.
             softmax: the data type that the eager softmax is computed in.
-            dropout: share of the attention map that is zeroed.
+            dropout: share of the attention map that is zeroed, in training.
+            packed: whether queries, keys and values are views of one tensor.
         """
         inputs = tuple(self._cast(each) for each in (queries, keys, values))
-        shape = (*queries.shape[:-1], heads * values.shape[-1] / groups)
-        output = self._new("attention", shape)
         cast = keys.dtype != "bf16"
-        case = Heads(self._new, *inputs, output, heads, groups, softmax, dropout, cast)
+        dropout = dropout if self.run.training else 0
+        heads, groups = sympify(heads), sympify(groups)
+        case = Heads(self, *inputs, heads, groups, softmax, dropout, cast, packed)
         kernel = KERNELS[self.run.attention] if self.run.core else recomputed
-        work = case.products(self._product, self.run.attention)
-        return self._append("attention", inputs, output, (), (), (), kernel(case), work)
+        output, weights = kernel(case)
+        work = case.products(self._product)
+        return self._append("attention", inputs, output, products=work), weights
 
     def parameter(self, name, shape, role, **facts) -> Parameter:
         """Describe a parameter named inside the current scope."""
@@ -270,29 +355,70 @@ class Tape:
         """Every parameter that is loaded, in order; tied ones once."""
         return [each for operation in self.operations for each in operation.parameters]
 
+    def make(self, name, shape, dtype="bf16", prefix=None) -> Activation:
+        """Run a kernel: its output, in memory of its own."""
+        output = self._watch(self._new(name, shape, dtype, prefix=prefix))
+        self._record(output)
+        return output
+
+    def copy(
+        self, x, name, shape=None, unless=false, prefix=None, quiet=False
+    ) -> Activation:
+        """Copy x, `unless` a condition holds: then only look at it in another way."""
+        unless = sympify(unless)
+        if unless == true:
+            return x
+        own = self._new(name, shape or x.shape, x.dtype, prefix)
+        seen = tuple((each, And(unless, holds)) for each, holds in x.memory)
+        memory = ((own.memory[0][0], Not(unless)), *seen)
+        output = self._watch(Activation(own.name, own.shape, own.dtype, memory))
+        if not quiet:
+            self._record(output)
+        return output
+
+    def save(self, *tensors: Activation) -> None:
+        """Keep tensors for the backward."""
+        if not self.timeline:
+            self._saved += tensors
+
     def _cast(self, x) -> Activation:
         """Return x in bf16; autocast makes a copy for each operation that reads it."""
-        return x if x.dtype == "bf16" else Activation(f"{x.name} in bf16", x.shape)
+        return x if x.dtype == "bf16" else self.make(f"{x.name} in bf16", x.shape)
 
     def _like(self, name, x) -> Activation:
-        return self._new(name, x.shape, x.dtype)
+        return self.make(name, x.shape, x.dtype)
 
-    def _new(self, name, shape, kind="bf16") -> Activation:
+    def _new(self, name, shape, dtype="bf16", prefix=None, part="") -> Activation:
         sizes = tuple(sympify(size) for size in shape)
-        return Activation(self._scope.prefix + name, sizes, kind)
+        scope = self._scope
+        name = (scope.prefix if prefix is None else prefix) + name
+        storage = Storage(name, sizes, dtype, part or scope.part)
+        return Activation(name, sizes, dtype, ((storage, true),))
+
+    def _watch(self, tensor) -> Activation:
+        return self.timeline.watch(tensor) if self.timeline else tensor
+
+    def _record(self, tensor) -> None:
+        if self.timeline:
+            self.timeline.record(tensor.name, self._scope.group)
 
     def _product(self, name, shape, part, **facts) -> Product:
         scope = self._scope
         return Product(scope.prefix + name, shape, scope.count, part, **facts)
 
     def _append(
-        self, kind, inputs, output, own=(), shared=(), cached=(), saved=(), products=()
+        self, kind, inputs, output, own=(), shared=(), cached=(), products=()
     ) -> Activation:
         scope = self._scope
+        tensors = (tuple(inputs), output, tuple(self._saved))
+        self._saved = []
+        if self.timeline:  # a tape that times tensors must not hold them
+            tensors = ((), None, ())
+        inputs, made, saved = tensors
         self.operations.append(
             Operation(
-                kind, tuple(inputs), output, scope.count, tuple(own), tuple(shared),
-                tuple(cached), scope.group, scope.part, tuple(saved), tuple(products),
+                kind, inputs, made, scope.count, tuple(own), tuple(shared),
+                tuple(cached), scope.group, scope.part, saved, tuple(products),
             )
         )  # fmt: skip
         return output

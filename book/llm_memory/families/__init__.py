@@ -3,6 +3,7 @@
 from ..errors import choose
 from ..operations import Run
 from ..tape import Tape
+from ..timeline import Timeline
 from . import gpt2, llama, mla, opt
 
 FORWARDS = {
@@ -13,18 +14,24 @@ FORWARDS = {
 }
 
 
-def forward(model, mtp: bool = False, run: Run | None = None) -> Tape:
+def forward(
+    model,
+    mtp: bool = False,
+    run: Run | None = None,
+    timeline: Timeline | None = None,
+) -> Tape:
     """Return the tape of a model's forward.
 
     Args:
         model: a `Model`, its sizes integers or symbols.
         mtp: append the multi-token-prediction layers that the checkpoint holds.
         run: kernel and precision; they matter for what is made and saved only.
+        timeline: what is alive after each kernel is recorded there.
 
     Raises:
         ConfigError: the family has no tape, or the model has no such layers.
     """
-    tape = Tape(run)
+    tape = Tape(run, timeline)
     choose("family", model.family, FORWARDS)(tape, model)
     if mtp:
         mla.multi_token_prediction(tape, model)

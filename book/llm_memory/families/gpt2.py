@@ -26,7 +26,7 @@ def layer(tape: Tape, model, x: Activation) -> Activation:
     """Attention and MLP, each a residual branch with a norm before it."""
     y = tape.norm(x, "ln_1", "layer_norm")
     with tape.scope("attn.", part="attention"):
-        y = attention(tape, model, y)
+        y, _map = attention(tape, model, y)
     x = tape.add(x, y)
     y = tape.norm(x, "ln_2", "layer_norm")
     with tape.scope("mlp.", part="MLP"):
@@ -37,18 +37,20 @@ def layer(tape: Tape, model, x: Activation) -> Activation:
     return tape.add(x, y)
 
 
-def attention(tape: Tape, model, x: Activation) -> Activation:
+def attention(tape: Tape, model, x: Activation) -> tuple:
     """Multi-head attention: every query head has its own keys and values."""
     a, d = model.a, model.d
     packed = _linear(tape, x, "c_attn", 3 * model.h, "output", (a, a, a))
     q, key, value = (tape.view(packed, name, model.h) for name in ("q", "k", "v"))
-    keys = tape.cache(key, Cached("keys", "keys", a, d))
-    values = tape.cache(value, Cached("values", "values", a, d))
-    y = tape.attention(
-        q, keys, values, a, a, softmax="bf16", dropout=model.dropout["attention"]
+    key, value = tape.cache(
+        (key, Cached("keys", "keys", a, d)), (value, Cached("values", "values", a, d))
+    )
+    dropout = model.dropout["attention"]
+    y, weights = tape.attention(
+        q, key, value, a, a, softmax="bf16", dropout=dropout, packed=True
     )
     y = _linear(tape, y, "c_proj", model.h, "input", (a,))
-    return tape.dropout(y, model.dropout["residual"])
+    return tape.dropout(y, model.dropout["residual"]), weights
 
 
 def _linear(tape, x: Activation, name: str, width, split, heads=()) -> Activation:

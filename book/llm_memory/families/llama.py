@@ -4,7 +4,7 @@ Shapes use the letters of `symbols`. Sources: the modeling files of transformers
 config classes `data/fields.json` names.
 """
 
-from ..operations import Activation, Cached
+from ..operations import Activation, Cached, Parameter
 from ..tape import Tape
 from . import moe
 
@@ -24,36 +24,50 @@ GLM_NORMS = (
 
 def forward(tape: Tape, model, attend=None) -> None:
     """Embedding, layers, final norm, head; `attend` replaces the attention."""
-    x = tape.embedding("model.embed_tokens", model.V, model.h)  # (b, s, h)
+    x, embedding = body(tape, model, attend or attention)
+    head(tape, model, x, embedding)
+
+
+def body(tape: Tape, model, attend) -> tuple[Activation, Parameter]:
+    """All but the head: the normed hidden states, and the embedding's matrix."""
+    embedded = tape.embedding("model.embed_tokens", model.V, model.h)  # (b, s, h)
     embedding = tape.parameters[0]
-    tables = tape.rotary_tables(x, model.d or model.d_r)
+    positions = tape.positions()
+    tables = tape.rotary_tables(embedded, positions, model.d or model.d_r)
+    x = embedded
     for layers in model.layers:
         with tape.scope("model.layers.{i}.", layers.count):
-            x = layer(tape, model, layers, x, tables, attend or attention)
+            x = tape.carried(x)
+            x = layer(tape, model, layers, x, tables, attend)
     x = tape.norm(x, "model.norm")
-    head(tape, model, x, embedding)
+    return x, embedding
 
 
 def layer(tape: Tape, model, layers, x: Activation, tables, attend) -> Activation:
     """Two residual branches, each normed before (Gemma, GLM-4: and after)."""
     four = GLM_NORMS if model.model_type == "glm4" else FOUR_NORMS
     after_attention, before_mlp, last = four if model.four_norms else TWO_NORMS
-    y = tape.norm(x, "input_layernorm")
+    residual = x
+    x = tape.norm(x, "input_layernorm")
     with tape.scope("self_attn.", part="attention"):
-        y = attend(tape, model, layers, y, tables)
+        x, _map = attend(tape, model, layers, x, tables)
     if model.four_norms:
-        y = tape.norm(y, after_attention)
-    x = tape.add(x, y)
-    y = tape.norm(x, before_mlp)
+        x = tape.norm(x, after_attention)
+    x = tape.add(residual, x)
+    residual = x
+    x = tape.norm(x, before_mlp)
     with tape.scope("mlp.", part="MLP"):
-        y = moe.mlp(tape, model, y) if layers.sparse else mlp(tape, model, y, model.f)
+        x = moe.mlp(tape, model, x) if layers.sparse else mlp(tape, model, x, model.f)
     if model.four_norms:
-        y = tape.norm(y, last)
-    return tape.add(x, y)
+        x = tape.norm(x, last)
+    return tape.add(residual, x)
 
 
-def attention(tape: Tape, model, layers, x: Activation, tables) -> Activation:
-    """Grouped-query attention; k = a is multi-head, k = 1 is multi-query."""
+def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
+    """Grouped-query attention; k = a is multi-head, k = 1 is multi-query.
+
+    Returns the output (b, s, h), and the attention map where the kernel makes one.
+    """
     a, k, d = model.a, model.k, model.d
     if model.fused:
         packed = tape.linear(
@@ -63,6 +77,7 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> Activation:
             tape.view(packed, name, heads * d)
             for name, heads in (("q", a), ("k", k), ("v", k))
         )
+        del packed
     else:
         bias = model.bias
         q = tape.linear(x, "q_proj", a * d, bias=bias, split="output", heads=(a,))
@@ -73,13 +88,16 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> Activation:
             key = _norm_heads(tape, key, "k_norm", k, d)
         value = tape.linear(x, "v_proj", k * d, bias=bias, split="output", heads=(k,))
     q, key = tape.rotate(q, tables), tape.rotate(key, tables)
-    keys = tape.cache(key, Cached("keys", "keys", k, d, layers.window))
-    values = tape.cache(value, Cached("values", "values", k, d, layers.window))
+    key, value = tape.cache(
+        (key, Cached("keys", "keys", k, d, layers.window)),
+        (value, Cached("values", "values", k, d, layers.window)),
+    )
     dropout = model.dropout["attention"]
-    y = tape.attention(q, keys, values, a, k, dropout=dropout)  # (b, s, a·d)
-    return tape.linear(
+    y, weights = tape.attention(q, key, value, a, k, dropout=dropout)  # (b, s, a·d)
+    y = tape.linear(
         y, "o_proj", model.h, bias=model.output_bias, split="input", heads=(a,)
     )
+    return y, weights
 
 
 def mlp(tape: Tape, model, x: Activation, width) -> Activation:
@@ -88,21 +106,24 @@ def mlp(tape: Tape, model, x: Activation, width) -> Activation:
     if model.fused or model.gate_up:
         packed = tape.linear(x, "gate_up_proj", 2 * width, split="output")
         gate, up = (tape.view(packed, name, width) for name in ("gate", "up"))
+        gate = tape.gate(gate, model.activation)
     else:
         gate = tape.linear(x, "gate_proj", width, bias=bias, split="output")
+        gate = tape.gate(gate, model.activation)
         up = tape.linear(x, "up_proj", width, bias=bias, split="output")
-    y = tape.gated(gate, up, model.activation)
+    y = tape.gated(gate, up)
+    del gate, up
     return tape.linear(y, "down_proj", model.h, bias=bias, split="input")
 
 
 def head(tape: Tape, model, x: Activation, embedding) -> None:
     """Logits (b, s, V); a tied head multiplies by the embedding again."""
     tape.linear(
-        x, "lm_head", model.V, role="head", split="output",
+        tape.last_tokens(x), "lm_head", model.V, role="head", split="output",
         shared=embedding if model.tied else None,
     )  # fmt: skip
 
 
 def _norm_heads(tape: Tape, x: Activation, name: str, heads, d) -> Activation:
     normed = tape.norm(tape.view(x, name, heads, d), name)
-    return Activation(normed.name, x.shape, normed.dtype)
+    return tape.joined(normed)

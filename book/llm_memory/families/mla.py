@@ -16,7 +16,7 @@ def forward(tape: Tape, model) -> None:
     llama.forward(tape, model, attention)
 
 
-def attention(tape: Tape, model, layers, x: Activation, tables) -> Activation:
+def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     """Queries through a latent if there is one; keys and values through c_kv."""
     a, c_kv, d_n, d_r, d_v = (model.a, model.c_kv, model.d_n, model.d_r, model.d_v)
     bias, queries = model.bias, a * (d_n + d_r)
@@ -30,25 +30,26 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> Activation:
     latent = tape.norm(tape.view(packed, "latent", c_kv), "kv_a_layernorm")
     q = tape.rotate(q, tables)
     rotated = tape.rotate(tape.view(packed, "rotary key", d_r), tables)
-    latent = tape.cache(
-        latent, Cached("latent", "keys", 1, c_kv, layout="latent", split=False)
-    )
-    rotated = tape.cache(
-        rotated, Cached("rotary key", "values", 1, d_r, layout="latent", split=False)
+    latent, rotated = tape.cache(
+        (latent, Cached("latent", "keys", 1, c_kv, layout="latent", split=False)),
+        (rotated, Cached("rotary key", "values", 1, d_r, layout="latent", split=False)),
     )
     expanded = tape.linear(
         latent, "kv_b_proj", a * (d_n + d_v), split="output", heads=(a,)
     )
-    keys = tape.cache(
-        tape.view(expanded, "keys", queries),
-        Cached("keys", "keys", a, d_n + d_r, layout="expanded"),
+    keys, values = tape.cache(
+        (
+            tape.view(expanded, "keys", queries),
+            Cached("keys", "keys", a, d_n + d_r, layout="expanded"),
+        ),
+        (
+            tape.view(expanded, "values", a * d_v),
+            Cached("values", "values", a, d_v, layout="expanded"),
+        ),
     )
-    values = tape.cache(
-        tape.view(expanded, "values", a * d_v),
-        Cached("values", "values", a, d_v, layout="expanded"),
-    )
-    y = tape.attention(q, keys, values, a, a)  # (b, s, a·d_v)
-    return tape.linear(y, "o_proj", model.h, bias=bias, split="input", heads=(a,))
+    y, weights = tape.attention(q, keys, values, a, a)  # (b, s, a·d_v)
+    y = tape.linear(y, "o_proj", model.h, bias=bias, split="input", heads=(a,))
+    return y, weights
 
 
 def multi_token_prediction(tape: Tape, model) -> None:
@@ -69,7 +70,7 @@ def multi_token_prediction(tape: Tape, model) -> None:
         tape.norm(x, "enorm")
         joined = tape.view(tape.norm(x, "hnorm"), "pair", 2 * model.h)
         x = tape.linear(joined, "eh_proj", model.h, role="projection")
-        tables = tape.rotary_tables(x, model.d_r)
+        tables = tape.rotary_tables(x, tape.positions(), model.d_r)
         x = llama.layer(tape, model, sparse, x, tables, attention)
         x = tape.norm(x, "shared_head.norm")
         tape.linear(x, "shared_head.head", model.V, role="head")

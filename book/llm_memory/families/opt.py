@@ -55,9 +55,10 @@ def attention(tape: Tape, model, x: Activation) -> Activation:
     q = tape.linear(x, "q_proj", h, bias=bias, split="output", heads=(a,))
     key = tape.linear(x, "k_proj", h, bias=bias, split="output", heads=(a,))
     value = tape.linear(x, "v_proj", h, bias=bias, split="output", heads=(a,))
-    keys = tape.cache(key, Cached("keys", "keys", a, d))
-    values = tape.cache(value, Cached("values", "values", a, d))
-    y = tape.attention(q, keys, values, a, a)
+    key, value = tape.cache(
+        (key, Cached("keys", "keys", a, d)), (value, Cached("values", "values", a, d))
+    )
+    y, _map = tape.attention(q, key, value, a, a)
     return tape.linear(y, "out_proj", h, bias=bias, split="input", heads=(a,))
 
 

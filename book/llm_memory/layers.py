@@ -1,7 +1,7 @@
 """Groups of layers that are alike, by window and by MLP, from a family's pattern."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sympy import Expr, S, Symbol, sympify
 
@@ -10,6 +10,7 @@ from .expression import evaluate_tree, from_tree
 from .fields import table
 from .symbols import symbol
 
+SLIDING = "sliding_attention"
 MESSAGES = {
     "types": "must have one entry per layer: {total}, not {given}",
     "window": "must be a size: layer_types has sliding_attention",
@@ -21,11 +22,15 @@ OWN_WINDOWS = ("alternate", "pattern")
 
 @dataclass(frozen=True)
 class Layers:
-    """`count` layers alike: their window (None: all tokens), whether they are MoE."""
+    """`count` layers alike: their window (None: all tokens), whether they are MoE.
+
+    `positions` says where in the model they stand; None: after the groups before.
+    """
 
     count: Expr
     window: Expr | None = None
     sparse: bool = False
+    positions: frozenset[int] | None = None
 
 
 def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layers, ...]:
@@ -44,7 +49,18 @@ def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layer
         )
     if sliding not in (0, total) and dense not in (0, total):
         raise ConfigError("layer_types", values["layer_types"], MESSAGES["mixed"])
-    return arrange(total, sliding, dense, window)
+    groups = arrange(total, sliding, dense, window)
+    types = values.get("layer_types")
+    if types is None and entry.get("windows") == "alternate":
+        types = [SLIDING, "full_attention"] * total
+    if types is None or len(groups) == 1 or sliding in (0, total):
+        return groups
+    windowed = frozenset(i for i in range(total) if types[i] == SLIDING)
+    rest = frozenset(range(total)) - windowed
+    return tuple(
+        replace(each, positions=rest if each.window is None else windowed)
+        for each in groups
+    )
 
 
 def arrange(total, sliding, dense, window) -> tuple[Layers, ...]:
@@ -70,7 +86,7 @@ def _sliding(entry, values, numbers, window) -> int:
         if len(types) != total:
             rule = MESSAGES["types"].format(total=total, given=len(types))
             raise ConfigError("layer_types", types, rule)
-        return types.count("sliding_attention")
+        return types.count(SLIDING)
     if window is None:
         return 0
     return evaluate_tree(table()["patterns"]["windows"][entry["windows"]], numbers)

@@ -24,10 +24,9 @@ def rms_norm(tape, x, name: str, dtype: str):
     narrow = scaled
     if x.dtype != "fp32":
         narrow = tape.make(f"{name} normalised", x.shape, x.dtype)
-    del scaled
     tape.save(narrow)
     output = tape.make(name, x.shape, dtype)
-    del mean
+    del mean, scaled
     return output
 
 

@@ -155,30 +155,41 @@ class Tape:
         A dynamic cache joins what it holds and the new tokens in a new tensor. A layer
         with a window lets go of the old ones when all are joined.
         """
-        outputs, held = [], []
-        for x, kept in pairs:
-            outputs.append(self._join(x, kept, held))
-            if kept.window is None:
-                held.clear()
+        if self.run.training or not self.timeline:
+            outputs = [x for x, _ in pairs]
+        else:
+            outputs = self._join(pairs)
         for (x, kept), output in zip(pairs, outputs, strict=True):
             self._append("cache", (x,), output, cached=(kept,))
         return tuple(outputs)
 
-    def _join(self, x, kept: Cached, held: list) -> Activation:
-        """Make the cached tensor of all tokens; `held` gets the one that it replaces."""
-        if self.run.cached is None or not self.timeline:
-            return x
-        before, number = self.run.cached, self._scope.group
-        more = self.run.tokens
-        width = kept.heads * kept.width
-        if before != 0:
-            found = before if kept.window is None else Min(before, kept.window)
-            past = self._new(f"{kept.slot} before", (b, found, width), part=CACHE)
-            held.append(self.timeline.find(past, number))
-            more += before if kept.window is None else Min(before, kept.window - 1)
-        output = self._new(kept.slot, (b, more, width), part=CACHE)
-        self.timeline.keep(self.timeline.watch(output), number)
+    def _join(self, pairs) -> list[Activation]:
+        """Make the cached tensors of all tokens, and let go of those before."""
+        window = pairs[0][1].window
+        if window is not None:
+            self._join_one("window", (), (), "int64")
+        outputs, held = [], []
+        for _, kept in pairs:
+            sizes = [
+                (b, tokens, kept.heads * kept.width)
+                for tokens in _cached_tokens(self.run, window)
+            ]
+            outputs.append(self._join_one(kept.slot, *sizes, "bf16", held))
+            if window is None:
+                held.clear()
+        return outputs
+
+    def _join_one(self, name, before, after, dtype, held=None) -> Activation:
+        number, past = self._scope.group, None
+        if self.run.cached != 0:
+            past = self._new(f"{name} before", before, dtype, part=CACHE)
+            past = self.timeline.find(past, number)
+        output = self.timeline.watch(self._new(name, after, dtype, part=CACHE))
+        self.timeline.keep(output, number)
+        if held is None:  # nothing new is made: it lives on
+            return output
         self._record(output)
+        held.append(past)
         return output
 
     def experts(self, x, routes, width, active, checkpoint) -> Activation:
@@ -291,10 +302,8 @@ class Tape:
             plain = self.make(f"{name}, not scaled", twice.shape, "fp32")
             wide.append(self.make(f"{name} in fp32", twice.shape, "fp32"))
             del plain
-        del angles
-        tables = [
-            self.make(each, twice.shape, x.dtype) for each in ("cos", "sin")
-        ]
+        tables = [self.make(each, twice.shape, x.dtype) for each in ("cos", "sin")]
+        del angles, wide
         for table in tables:
             self._append("rotary_table", (x,), table)
         return tuple(tables)
@@ -422,3 +431,14 @@ class Tape:
             )
         )  # fmt: skip
         return output
+
+
+def _cached_tokens(run: Run, window) -> tuple[Expr, Expr]:
+    """Return how many tokens a cached tensor holds before and after.
+
+    A window keeps one token less than its width for the next step, in a slice of what
+    it joined: the storage is as wide as the window.
+    """
+    if window is None:
+        return run.cached, run.cached + run.tokens
+    return Min(run.cached, window), Min(run.cached, window - 1) + run.tokens

@@ -49,6 +49,36 @@ class Group:
     found: dict[Storage, int] = field(default_factory=dict)
 
 
+def ordered(layers: Iterable) -> tuple[list, list[Group]]:
+    """Sort a model's groups of layers by their last layers, and count what is earlier.
+
+    >>> from llm_memory import load_model
+    >>> _, groups = ordered(load_model("Gemma-2-9B").layers)
+    >>> [group.earlier for group in groups]
+    [(20, 20), (21, 20)]
+    """
+    layers = list(layers)
+    if any(each.positions is None for each in layers):
+        before = [tuple(each.count for each in layers[:i]) for i in range(len(layers))]
+        earlier = [
+            (*counts, layers[i].count - 1, *(S.Zero for _ in layers[i + 1 :]))
+            for i, counts in enumerate(before)
+        ]
+    else:
+        layers.sort(key=lambda each: max(each.positions))
+        earlier = [
+            tuple(
+                Integer(sum(i < max(here.positions) for i in each.positions))
+                for each in layers
+            )
+            for here in layers
+        ]
+    groups = [
+        Group(each.count, counts) for each, counts in zip(layers, earlier, strict=True)
+    ]
+    return layers, groups
+
+
 class Timeline:
     """Records the storages alive after each kernel that makes one."""
 

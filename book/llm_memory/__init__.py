@@ -10,9 +10,11 @@ from .activations import layer_activations, training_activations
 from .errors import ConfigError
 from .explorer import Explorer
 from .hardware import Hardware, load_hardware
+from .inference import decode_peak, prefill_peak, total_inference
 from .kv_cache import kv_cache
 from .ledger import Ledger, Tensor
 from .model import Model, load_model, symbolic
+from .peak import Peak
 from .training import training_states
 from .weights import active_weights, weights
 
@@ -22,13 +24,17 @@ __all__ = [
     "Hardware",
     "Ledger",
     "Model",
+    "Peak",
     "Tensor",
     "active_weights",
+    "decode_peak",
     "kv_cache",
     "layer_activations",
     "load_hardware",
     "load_model",
+    "prefill_peak",
     "symbolic",
+    "total_inference",
     "training_activations",
     "training_states",
     "weights",

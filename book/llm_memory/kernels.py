@@ -8,7 +8,7 @@ output is saved by the projection after it in any case.
 
 from dataclasses import dataclass
 
-from sympy import And, Eq, Expr, Ne, Or, Piecewise, ceiling, false, true
+from sympy import And, Eq, Expr, Ne, Not, Or, Piecewise, ceiling, false, sympify, true
 
 from .symbols import b, s, t
 
@@ -72,9 +72,8 @@ class Heads:
 
         A single head is not copied but read again and again.
         """
-        if self.a == self.k:
-            return x
-        return self._all_heads(x, x, Eq(self.k, 1))
+        single = Eq(self.k, 1)
+        return self._all_heads(x, x, single, Or(single, Eq(self.a, self.k)))
 
     def folded(self, x, original, cast=False):
         """Return keys or values for one product over b·a: a copy if need be.
@@ -83,30 +82,32 @@ class Heads:
         has to be copied now, unless b is 1; keys that no cache has joined lie token by
         token, and are sorted by head.
         """
+        alone = false if cast else And(Eq(self.k, 1), Eq(b, 1))
+        joined = sympify(self.tape.run.cached is not None)
+        shared = Or(alone, Ne(self.k, 1))
+        sorted_already = Or(joined, self._lies_by_head(original))
+        same = Eq(self.a, self.k)
+        viewed = Or(And(same, sorted_already), And(Not(same), shared))
         if self.a == self.k:
-            joined = self.tape.run.cached is not None
-            return self.by_head(x, joined)
-        alone = And(Eq(self.k, 1), Eq(b, 1))
-        if cast:
-            alone = false
-        return self._all_heads(x, original, alone, Or(alone, Ne(self.k, 1)))
+            return self.tape.copy(x, x.name, unless=viewed, prefix="")
+        return self._all_heads(x, original, alone, viewed)
 
-    def by_head(self, x, sorted_already=False):
-        """Return queries or keys sorted by head, a copy where they lie by token."""
-        one = Or(Eq(b, 1), Eq(x.shape[-1], self.width(x)))
-        if not self.packed:
-            one = Or(one, Eq(x.shape[1], 1))
-        return self.tape.copy(x, x.name, unless=Or(sorted_already, one), prefix="")
+    def by_head(self, x):
+        """Return queries sorted by head, a copy where they lie token by token."""
+        return self.tape.copy(x, x.name, unless=self._lies_by_head(x), prefix="")
 
-    def _all_heads(self, x, original, single, viewed=None):
+    def _lies_by_head(self, x):
+        heads = self.a if x is self.queries else self.k
+        one = Or(Eq(b, 1), Eq(heads, 1))
+        return one if self.packed else Or(one, Eq(x.shape[1], 1))
+
+    def _all_heads(self, x, original, single, viewed):
+        if self.a == self.k:
+            return x
         heads = Piecewise((1, single), (self.a, true))
         shape = (b, heads, original.shape[1], original.shape[-1] / self.k)
         name = f"{original.name.rpartition('.')[2]} repeated"
-        return self.tape.copy(x, name, shape, single if viewed is None else viewed)
-
-    def width(self, x):
-        """Return the width of a head of queries or keys."""
-        return x.shape[-1] / (self.a if x is self.queries else self.k)
+        return self.tape.copy(x, name, shape, viewed)
 
 
 def recomputed(heads: Heads) -> tuple:

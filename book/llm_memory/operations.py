@@ -17,6 +17,7 @@ class Storage:
     dtype: str
     part: str = ""
 
+
 from .count import Product
 
 
@@ -51,6 +52,7 @@ class Run:
         kept: how many of the tokens get logits; None: all.
         fused_cast: the eager softmax reads 16 bits and computes in fp32 by itself, as
             PyTorch's does for fp16 on CUDA.
+        in_place: the cache has room for the tokens and is written in place.
     """
 
     attention: str = "eager"
@@ -61,6 +63,7 @@ class Run:
     cached: Expr | None = None
     kept: Expr | None = None
     fused_cast: bool = False
+    in_place: bool = False
 
     @property
     def training(self) -> bool:

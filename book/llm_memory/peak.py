@@ -1,9 +1,10 @@
 """A peak: the most that is alive at any moment, with every moment that can win."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from sympy import Expr, Max, Symbol
+from sympy import Expr, Max
 
+from .dominance import undominated
 from .ledger import Ledger, evaluate
 
 
@@ -24,8 +25,6 @@ class Peak:
     """
 
     def __init__(self, moments: Mapping[str, Ledger]):
-        from .dominance import undominated
-
         self.moments = undominated(moments)
         self.symbols = frozenset().union(*(each.symbols for each in moments.values()))
 

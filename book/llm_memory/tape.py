@@ -166,22 +166,25 @@ class Tape:
     def _join(self, pairs) -> list[Activation]:
         """Make the cached tensors of all tokens, and let go of those before."""
         window = pairs[0][1].window
-        if window is not None:
+        if window is not None and not self.run.in_place:
             self._join_one("window", (), (), "int64")
         outputs, held = [], []
         for _, kept in pairs:
-            sizes = [
+            before, after = (
                 (b, tokens, kept.heads * kept.width)
                 for tokens in _cached_tokens(self.run, window)
-            ]
-            outputs.append(self._join_one(kept.slot, *sizes, "bf16", held))
+            )
+            if self.run.in_place:
+                outputs.append(self._join_one(kept.slot, after, after, "bf16"))
+            else:
+                outputs.append(self._join_one(kept.slot, before, after, "bf16", held))
             if window is None:
                 held.clear()
         return outputs
 
     def _join_one(self, name, before, after, dtype, held=None) -> Activation:
         number, past = self._scope.group, None
-        if self.run.cached != 0:
+        if self.run.cached != 0 or self.run.in_place:
             past = self._new(f"{name} before", before, dtype, part=CACHE)
             past = self.timeline.find(past, number)
         output = self.timeline.watch(self._new(name, after, dtype, part=CACHE))
@@ -272,7 +275,9 @@ class Tape:
     def joined(self, x) -> Activation:
         """The same memory with the last two axes as one."""
         *first, heads, width = x.shape
-        return self._watch(Activation(x.name, (*first, heads * width), x.dtype, x.memory))
+        return self._watch(
+            Activation(x.name, (*first, heads * width), x.dtype, x.memory)
+        )
 
     def last_tokens(self, x) -> Activation:
         """The tokens that get logits: the same memory, or part of it."""

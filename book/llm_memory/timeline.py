@@ -94,7 +94,7 @@ class Timeline:
 
     def is_first(self, number: int) -> Boolean:
         """Return whether the layer of a group that is run is the model's first."""
-        return Eq(sum(self.groups[number - 1].earlier, S.Zero), 0)
+        return Eq(sum(self.groups[number - 1].earlier, S.One), 1)
 
     def watch(self, tensor: Activation) -> Activation:
         """Count a tensor for as long as something refers to it."""
@@ -110,9 +110,7 @@ class Timeline:
         """Count a tensor that was there before, until nothing refers to it."""
         ((storage, _),) = tensor.memory
         found = self.groups[number - 1].found
-        weakref.finalize(
-            tensor, lambda: found.__setitem__(storage, len(self.moments))
-        )
+        weakref.finalize(tensor, lambda: found.__setitem__(storage, len(self.moments)))
         return tensor
 
     def record(self, name: str, group: int) -> None:
@@ -141,12 +139,12 @@ class Timeline:
         for number, group in enumerate(self.groups, 1):
             is_here = number == moment.group
             earlier = self._earlier(number, moment)
-            has_run = number <= moment.entered and not is_here
+            has_run = int(number <= moment.entered and not is_here)
             for tensor in group.kept:
                 for storage, condition in tensor.memory:
                     yield _row(storage, (earlier - has_run) * _number(condition))
             for storage, released in group.found.items():
-                still = group.count - earlier - (is_here and index >= released)
+                still = group.count - earlier - int(is_here and index >= released)
                 yield _row(storage, still)
 
     def _earlier(self, number: int, moment: Moment) -> Expr:

@@ -106,7 +106,7 @@ def total_inference(
     graphs: int = 0,
     **choices,
 ) -> Peak:
-    """Return all that inference needs: weights, cache, activations, and what is no tensor.
+    """Return all that inference needs: weights, cache, activations and no tensors.
 
     Args:
         model: as in `prefill_peak`.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sympy import Expr, S
 from sympy.logic.boolalg import Boolean
 
+from .count import Product
 from .symbols import s
 
 
@@ -16,9 +17,6 @@ class Storage:
     shape: tuple[Expr, ...]
     dtype: str
     part: str = ""
-
-
-from .count import Product
 
 
 @dataclass(frozen=True, eq=False)

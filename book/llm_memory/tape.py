@@ -258,11 +258,11 @@ class Tape:
         return self._append("activate", (x,), output)
 
     def gate(self, x, function: str) -> Activation:
-        """The activation of a gated MLP; fused with the product that follows, nothing."""
+        """Activate a gated MLP's gate; a fused kernel does so in `gated`."""
         return x if self.run.profile == "fused" else self.activate(x, function)
 
     def gated(self, gate, up) -> Activation:
-        """gate × up; a fused kernel activates the gate too and keeps its inputs only."""
+        """gate × up; a fused kernel keeps its inputs only."""
         return self.multiply(gate, up)
 
     def view(self, x, name, *last) -> Activation:

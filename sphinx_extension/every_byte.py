@@ -11,7 +11,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from every_byte_page import redirect_page, repair
+from every_byte_moved import write_redirects
+from every_byte_page import repair
+from every_byte_search import Words
+from every_byte_terms import link_terms, list_index
+from sphinx import search
 from sphinx.jinja2glue import BuiltinTemplateLoader
 
 HERE = Path(__file__).parent
@@ -66,7 +70,7 @@ def split_shared(app, what, name, obj, options, lines):
 
 
 def finish(app, exception):
-    """Copy MathJax, drop what no page loads, and lead / to the first page."""
+    """Copy MathJax, drop what no page loads, and lead on from old addresses."""
     if exception or app.builder.format != "html":
         return
     static = Path(app.outdir, "_static")
@@ -80,20 +84,23 @@ def finish(app, exception):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     style = static / "styles" / "pydata-sphinx-theme.css"
     style.write_text(ICON_FONT.sub("", style.read_text("utf-8")), encoding="utf-8")
-    page = redirect_page(f"{app.config.root_doc}.html", app.config.html_title)
-    Path(app.outdir, "index.html").write_text(page, encoding="utf-8")
+    write_redirects(app)
 
 
 def setup(app):
     """Register everything with Sphinx."""
     sys.path.insert(0, str(BOOK))  # for autodoc: import llm_memory
     # A change here must read and write all pages again.
-    sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py")))
+    sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.*")))
     digest = hashlib.sha256(sources).hexdigest()
     app.add_config_value("every_byte_digest", digest, "env")
+    app.add_config_value("every_byte_moved", {}, "")
     app.config.template_bridge = "every_byte.Templates"
     app.config.mathjax_path = "mathjax/tex-svg.js"
+    search.languages["en"] = Words
     app.connect("config-inited", add_explorer)
+    app.connect("doctree-read", list_index, priority=400)  # before it is collected
+    app.connect("doctree-read", link_terms, priority=600)  # titles are known
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)
     app.connect("autodoc-process-docstring", split_shared, priority=600)
     app.connect("build-finished", finish, priority=400)  # before the toc's redirect

@@ -6,7 +6,6 @@ Each repair is a function that changes the parsed page. The order is that of REP
 import base64
 import hashlib
 import re
-from html import escape
 
 from bs4 import BeautifulSoup, Comment
 
@@ -149,16 +148,6 @@ def secure(page):
 
 def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def redirect_page(target: str, title: str) -> str:
-    """Return a page that leads to `target` at once."""
-    return repair(
-        f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'/>"
-        f"<meta http-equiv='refresh' content='0; url={escape(target)}'/>"
-        f"<title>{escape(title)}</title></head><body><main><h1>{escape(title)}</h1>"
-        f"<p><a href='{escape(target)}'>Read the book</a></p></main></body></html>"
-    )
 
 
 REPAIRS = (

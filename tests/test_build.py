@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from every_byte_page import redirect_page, repair
+from every_byte_moved import redirect_page
+from every_byte_page import repair
 
 INTERNAL = {"__init__", "__main__", "controls", "explorer_page", "json_text", "tree"}
 BROKEN = (
@@ -27,7 +28,11 @@ def test_the_api_page_has_every_public_module():
 @pytest.fixture(scope="module")
 def small_book(tmp_path_factory) -> Path:
     """A book with the real settings and one page."""
-    book = tmp_path_factory.mktemp("book")
+    return make_book(tmp_path_factory.mktemp("book"))
+
+
+def make_book(book: Path) -> Path:
+    """Make a folder a book with the real settings and no page."""
     for name in ("_config.yml", "sphinx_extension", "tools"):
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
@@ -74,4 +79,4 @@ def test_a_page_is_repaired():
 
 
 def test_the_policy_covers_the_redirect():
-    assert "script-src 'self';" in redirect_page("book/index.html", "Title")
+    assert "script-src 'self';" in redirect_page("book/index.html", "a.js", "Title")

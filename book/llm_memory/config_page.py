@@ -1,0 +1,273 @@
+"""The library as data: what a page needs to size any config that Python accepts.
+
+Ledgers are made with symbols for sizes, once for each structure that a config of the
+family can have. A row carries the condition under which a structure has it. The page
+reads a config, evaluates conditions, counts and shapes, and sums: it holds no formula.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from . import fields, json_text, layers, model
+from .activations import RECOMPUTE, training_activations
+from .errors import ConfigError
+from .explorer_page import Pool
+from .expression import to_tree
+from .hardware import accelerators
+from .kernels import KERNELS
+from .kv_cache import FORMATS as CACHE_FORMATS
+from .kv_cache import LAYOUTS, cache_layers, cache_ledger
+from .ledger import Ledger, Tensor
+from .optimizers import OPTIMIZERS
+from .structures import (
+    BLOCKS,
+    FUNCTIONS,
+    Variant,
+    all_parameters,
+    condition,
+    one_tape,
+    relevant,
+    structure_switches,
+    training_switches,
+    variants,
+)
+from .symbols import TABLE
+from .training import RECIPES, training_states
+from .units import DTYPES
+from .weights import FORMATS as WEIGHT_FORMATS
+from .weights import active_weights, weights
+
+PLAIN = ("bf16", "fp16", "fp32")
+KEYS = {
+    "class", "activations", "tape", "groups", "fields", "ignored", "derived",
+    "activation", "dropout", "rules", "windows", "sparse", "structure",
+}  # fmt: skip
+
+
+def script() -> str:
+    """Return the data as a script that a page loads, also from file://."""
+    text = json.dumps(page_data(), ensure_ascii=False, separators=(",", ":"))
+    return f"globalThis.EveryByteData={text};\n"
+
+
+def page_data() -> dict:
+    """Return everything that the page needs, as JSON."""
+    table = fields.table()
+    pools = {name: Pool() for name in ("rows", "conditions", "ledgers")}
+    families = {name: _family(name, pools) for name in table["families"]}
+    return {
+        "messages": {
+            **json_text.MESSAGES, **fields.MESSAGES, **layers.MESSAGES,
+            "quant_method": model.QUANT_METHOD, "weight_block": model.WEIGHT_BLOCK,
+            "model_type": _rule(lambda: fields.family("")),
+        },
+        "limits": {
+            "text": json_text.LARGEST_TEXT, "depth": json_text.LARGEST_DEPTH,
+            "digits": json_text.LARGEST_DIGITS, "size": str(fields.LARGEST_SIZE),
+        },
+        "causal": fields.CAUSAL,
+        "types": fields.ATTENTION_TYPES,
+        "functions": FUNCTIONS,
+        "unknown": table["unknown"] | {"off": _texts(table["unknown"]["off"])},
+        "patterns": table["patterns"],
+        "bits": {name: kind.bits for name, kind in DTYPES.items()} | {"uint8": 8},
+        "updated": {name: recipe.updated for name, recipe in RECIPES.items()},
+        "symbols": {name: size.meaning for name, size in TABLE.items()},
+        "hardware": {name: card.bytes for name, card in accelerators().items()},
+        "choices": {
+            "weights": (*PLAIN, *WEIGHT_FORMATS), "cache": tuple(CACHE_FORMATS),
+            "layout": LAYOUTS, "recipe": tuple(RECIPES), "optimizer": tuple(OPTIMIZERS),
+            "attention": tuple(KERNELS), "recompute": RECOMPUTE,
+        },
+        "models": {name: _config(name) for name in model.names()},
+        **{name: pool.items for name, pool in pools.items()},
+        "families": families,
+    }  # fmt: skip
+
+
+def _family(name: str, pools: Mapping[str, Pool]) -> dict:
+    entry = fields.family(name)
+    strange = sorted(set(entry) - KEYS)
+    if strange:
+        return {"unsupported": ", ".join(strange)}
+    rules = fields.table()["rules"]
+    maker = Maker(name, entry, pools)
+    return {
+        "fields": {key: _field(each) for key, each in entry["fields"].items()},
+        "ignored": entry.get("ignored", ()),
+        "rules": [rules[e] if isinstance(e, str) else e for e in entry["rules"]],
+        "derived": entry.get("derived", {}),
+        "windows": entry.get("windows"),
+        "sparse": entry.get("sparse"),
+        "function": entry.get("activation", "hidden_act"),
+        "switches": {
+            each.name: each.tree
+            for each in (*structure_switches(entry), *training_switches(entry))
+        },
+        **maker.parameters(),
+        "cache": maker.cache(),
+        "activations": maker.activations(),
+    }
+
+
+class Maker:
+    """Makes a family's ledgers, puts them into the pools and returns their places."""
+
+    def __init__(self, name: str, entry: Mapping, pools: Mapping[str, Pool]):
+        self.name, self.entry, self.pools = name, entry, pools
+        self.structures = variants(name, entry, structure_switches(entry))
+
+    def parameters(self) -> dict:
+        """Return ledgers over parameters: weights, and training's states."""
+        found = all_parameters(self.structures)
+        holds = list(found.values())
+
+        def place(ledger: Ledger, *also) -> int:
+            return self.place(_conditioned(row, holds, also) for row in ledger)
+
+        def states(recipe: str, optimizer: str, *, own: bool) -> int:
+            rows = training_states(whole, recipe, optimizer)
+            chosen = (row for row in rows if (row.part == "optimizer") is own)
+            return place(Ledger(replace(row, name=_place(row)) for row in chosen))
+
+        with one_tape(self.structures[0].model, found) as whole:
+            stored = {name: place(weights(whole, name)) for name in PLAIN}
+            for name in WEIGHT_FORMATS:
+                packed = [
+                    weights(replace(whole, weight_block=block), quantization=name)
+                    for block in BLOCKS
+                ]
+                stored[name] = (
+                    self.join(
+                        place(ledger, ["==", "block", index])
+                        for index, ledger in enumerate(packed)
+                    )
+                    if len({ledger.rows for ledger in packed}) > 1
+                    else place(packed[0])
+                )
+            first = {recipe.updated: name for name, recipe in RECIPES.items()}
+            return {
+                "weights": stored,
+                "active": place(active_weights(whole)),
+                "states": {name: states(name, "adamw", own=False) for name in RECIPES},
+                "optimizers": {
+                    name: {kind: states(first[kind], name, own=True) for kind in first}
+                    for name in OPTIMIZERS
+                },
+            }
+
+    def cache(self) -> dict:
+        """Return ledgers of the cache, by layout and format."""
+        return {layout: self._cache(layout) for layout in LAYOUTS}
+
+    def _cache(self, layout: str) -> dict:
+        kept = [tuple(cache_layers(e.model, layout)) for e in self.structures]
+        made = {
+            (group, kind): cache_ledger(group, kind)
+            for group in dict.fromkeys(kept)
+            for kind in CACHE_FORMATS
+        }
+        return {
+            kind: self.over(self.structures, [made[group, kind] for group in kept])
+            for kind in CACHE_FORMATS
+        }
+
+    def activations(self) -> "dict | str":
+        """Return ledgers of saved activations, by kernel and recomputation."""
+        switches = [*structure_switches(self.entry), *training_switches(self.entry)]
+        found = variants(self.name, self.entry, switches)
+        try:
+            probes = [
+                (_saved(each), _saved(each, "flash", "matmuls")) for each in found
+            ]
+        except ConfigError as error:
+            return str(error)
+        names = relevant(found, probes)
+        first = found[0].choice
+        kept = [
+            each
+            for each in found
+            if all(each.choice[n] == first[n] for n in first if n not in names)
+        ]
+        return {
+            kernel: {each: self._activations(kept, kernel, each) for each in RECOMPUTE}
+            for kernel in KERNELS
+        }
+
+    def _activations(self, found, kernel: str, recompute: str) -> "int | str":
+        try:
+            made = [training_activations(v.model, kernel, recompute) for v in found]
+        except ConfigError as error:
+            return str(error)
+        return self.over(found, made)
+
+    def over(self, found: Sequence[Variant], ledgers: Sequence[Ledger]) -> int:
+        """Return the place of ledgers of variants, joined to one."""
+        holders: dict[Tensor, set[int]] = {}
+        for index, ledger in enumerate(ledgers):
+            for row in ledger:
+                holders.setdefault(row, set()).add(index)
+        return self.place(
+            (row, row.name, condition(found, indices))
+            for row, indices in holders.items()
+        )
+
+    def place(self, rows: Iterable[tuple]) -> int:
+        """Return the place of a ledger of (row, name, condition)."""
+        places = []
+        for row, name, holds in rows:
+            if row.count != 0:
+                shape = [to_tree(size) for size in row.shape]
+                packed = [name, to_tree(row.count), shape, str(row.dtype), row.part]
+                places.append(self.pools["rows"].index(packed))
+                places.append(self.pools["conditions"].index(holds))
+        return self.pools["ledgers"].index(places)
+
+    def join(self, places: Iterable[int]) -> int:
+        """Return the place of ledgers one after the other."""
+        items = self.pools["ledgers"].items
+        return self.pools["ledgers"].index(
+            [e for place in places for e in items[place]]
+        )
+
+
+def _conditioned(row: Tensor, holds: Sequence, also: tuple) -> tuple:
+    """Return a row of the joint tape, its own name, and the conditions on it."""
+    place, mark, name = row.name.partition(":")
+    own = holds[int(place)] if mark else True
+    trees = [tree for tree in (own, *also) if tree is not True] or [True]
+    return row, name, trees[0] if len(trees) == 1 else ["and", *trees]
+
+
+def _place(row: Tensor) -> str:
+    """Return the place that leads a row's name: states are summed, not named."""
+    place, mark, _ = row.name.partition(":")
+    return place + mark if mark else ""
+
+
+def _saved(each: Variant, attention="eager", recompute="none") -> tuple:
+    return training_activations(each.model, attention, recompute).rows
+
+
+def _rule(refused) -> str:
+    try:
+        refused()
+    except ConfigError as error:
+        return error.rule
+
+
+def _texts(values: Iterable) -> list[str]:
+    return [json.dumps(value) for value in values]
+
+
+def _field(field: Mapping) -> dict:
+    kept = ("kind", "aliases", "symbol", "if_null", "minimum")
+    found = {key: field[key] for key in kept if key in field}
+    if "default" in field:
+        found["default"] = json.dumps(field["default"])
+    return found | {"nullable": fields._nullable(field), "rule": fields._rule(field)}
+
+
+def _config(name: str) -> str:
+    return (model.MODELS / f"{name}.json").read_text(encoding="utf-8")

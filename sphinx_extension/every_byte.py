@@ -20,7 +20,7 @@ from sphinx.jinja2glue import BuiltinTemplateLoader
 
 HERE = Path(__file__).parent
 BOOK = HERE.parent / "book"
-EXPLORER = ("explorer.js", "explorer.css")
+EXPLORER = ("exact.js", "explorer.js", "explorer.css")
 UNUSED = (
     "scripts/fontawesome.js*", "vendor/fontawesome", "sphinx-thebe.*", "togglebutton.*",
     "**/*.map", "**/*webpack-macros.html", "locales", "images/logo_*", "play-solid.svg",

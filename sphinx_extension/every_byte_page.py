@@ -30,6 +30,7 @@ ONLY_WITH = {
     "proof.css": 'class="proof',
     "mystnb": 'class="cell',
     "mathjax/": 'class="math',
+    "exact.js": "<every-byte-",
     "explorer.": "<every-byte-explorer",
     "searchtools.js": 'id="search-results"',
     "language_data.js": 'id="search-results"',

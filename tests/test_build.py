@@ -11,7 +11,10 @@ from conftest import ROOT
 from every_byte_moved import redirect_page
 from every_byte_page import repair
 
-INTERNAL = {"__init__", "__main__", "controls", "explorer_page", "json_text", "tree"}
+INTERNAL = {
+    "__init__", "__main__", "config_page", "controls", "explorer_page", "json_text",
+    "structures", "tree",
+}  # fmt: skip
 BROKEN = (
     "{ref}`nowhere`", "{cite}`Nobody1900`", "{eq}`eq-nothing`", "{term}`no such term`",
     "{class}`llm_memory.Nothing`", "{glue:text}`nothing`", "![](nothing.png)",

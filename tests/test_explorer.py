@@ -265,11 +265,12 @@ def test_the_view_follows_and_is_followed():
 
 
 def test_one_source_for_page_and_kernel():
-    script = (BOOK / "llm_memory" / "explorer.js").read_text(encoding="utf-8")
-    assert module_source().startswith(script)
+    for name in ("exact.js", "explorer.js"):
+        script = (BOOK / "llm_memory" / name).read_text(encoding="utf-8")
+        assert script in module_source()
+        for forbidden in ("eval(", "Function(", "innerHTML", "insertAdjacentHTML"):
+            assert forbidden not in script
     assert module_source().count("\nexport ") == 1
-    for forbidden in ("eval(", "Function(", "innerHTML", "insertAdjacentHTML"):
-        assert forbidden not in script
 
 
 CELLS = [

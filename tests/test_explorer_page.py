@@ -29,7 +29,7 @@ PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head>
 <meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Demo</title>
 <link rel="stylesheet" href="page.css"><link rel="stylesheet" href="explorer.css">
-<script defer src="explorer.js"></script></head>
+<script defer src="exact.js"></script><script defer src="explorer.js"></script></head>
 <body><main><h1 id="top">Demo</h1>{body}</main></body></html>"""
 STYLE = """html { color-scheme: light; }
 html[data-theme=dark] { color-scheme: dark; --pst-color-text-base: #ced6dd;
@@ -69,7 +69,7 @@ def show(context, tmp_path):
     pages = []
 
     def show(*bodies, theme="light", width=1280, fragment="", policy=POLICY):
-        for name in ("explorer.js", "explorer.css"):
+        for name in ("exact.js", "explorer.js", "explorer.css"):
             shutil.copy(LIBRARY / name, tmp_path)
         (tmp_path / "page.css").write_text(STYLE)
         body = "".join(bodies) or DEMO._repr_html_()

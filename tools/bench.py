@@ -24,6 +24,7 @@ BUILD = (sys.executable, "tools/build.py")
 EXECUTE = (sys.executable, "tools/execute.py")
 NBVAL = (sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q",
          "-n", "2", "--dist", "loadfile", "book")  # fmt: skip
+EXPLORER = ("exact.js", "explorer.js", "explorer.css")
 UPDATE = "e => EveryByte.benchmark(e, 1000)"
 
 
@@ -114,7 +115,7 @@ def weights(page: Path) -> tuple[int, int]:
     links = {urlsplit(tag.get("src") or tag.get("href")).path for tag in tags}
     files = {(page.parent / unquote(link)).resolve() for link in links}
     sizes = {file: file.stat().st_size for file in files if "mathjax" not in str(file)}
-    own = {f for f in sizes if "_images" in str(f) or "explorer" in f.name}
+    own = {f for f in sizes if "_images" in str(f) or f.name in EXPLORER}
     size = page.stat().st_size + sum(sizes[file] for file in own)
     return size, sum(sizes[file] for file in sizes.keys() - own)
 

@@ -27,7 +27,7 @@ from .structures import (
     all_parameters,
     condition,
     one_tape,
-    relevant,
+    reduced,
     structure_switches,
     training_switches,
     variants,
@@ -159,17 +159,19 @@ class Maker:
 
     def cache(self) -> dict:
         """Return ledgers of the cache, by layout and format."""
-        return {layout: self._cache(layout) for layout in LAYOUTS}
+        probes = [tuple(cache_layers(each.model)) for each in self.structures]
+        found = reduced(self.structures, probes)
+        return {layout: self._cache(found, layout) for layout in LAYOUTS}
 
-    def _cache(self, layout: str) -> dict:
-        kept = [tuple(cache_layers(e.model, layout)) for e in self.structures]
+    def _cache(self, found: Sequence[Variant], layout: str) -> dict:
+        kept = [tuple(cache_layers(each.model, layout)) for each in found]
         made = {
             (group, kind): cache_ledger(group, kind)
             for group in dict.fromkeys(kept)
             for kind in CACHE_FORMATS
         }
         return {
-            kind: self.over(self.structures, [made[group, kind] for group in kept])
+            kind: self.over(found, [made[group, kind] for group in kept])
             for kind in CACHE_FORMATS
         }
 
@@ -178,18 +180,10 @@ class Maker:
         switches = [*structure_switches(self.entry), *training_switches(self.entry)]
         found = variants(self.name, self.entry, switches)
         try:
-            probes = [
-                (_saved(each), _saved(each, "flash", "matmuls")) for each in found
-            ]
+            probes = [training_activations(each.model).rows for each in found]
         except ConfigError as error:
             return str(error)
-        names = relevant(found, probes)
-        first = found[0].choice
-        kept = [
-            each
-            for each in found
-            if all(each.choice[n] == first[n] for n in first if n not in names)
-        ]
+        kept = reduced(found, probes)
         return {
             kernel: {each: self._activations(kept, kernel, each) for each in RECOMPUTE}
             for kernel in KERNELS
@@ -244,10 +238,6 @@ def _place(row: Tensor) -> str:
     """Return the place that leads a row's name: states are summed, not named."""
     place, mark, _ = row.name.partition(":")
     return place + mark if mark else ""
-
-
-def _saved(each: Variant, attention="eager", recompute="none") -> tuple:
-    return training_activations(each.model, attention, recompute).rows
 
 
 def _rule(refused) -> str:

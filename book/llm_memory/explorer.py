@@ -18,6 +18,7 @@ from .expression import evaluate_tree, to_tree
 from .ledger import Ledger
 
 HERE = Path(__file__).parent
+SCRIPTS = ("exact.js", "explorer.js")
 SLUG = re.compile(r"[a-z][a-z0-9-]*")
 LIMIT = 2**62
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -252,8 +253,8 @@ def largest_fitting(fits: Callable[[int], bool]) -> int | None:
 
 
 def module_source() -> str:
-    """Return explorer.js as the ES module that anywidget loads."""
-    source = (HERE / "explorer.js").read_text(encoding="utf-8")
+    """Return exact.js and explorer.js as the ES module that anywidget loads."""
+    source = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return source + "\nexport default { render: globalThis.EveryByte.render };\n"
 
 

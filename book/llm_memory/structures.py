@@ -132,23 +132,27 @@ def _model(model_type: str, entry: Mapping, choice: Mapping) -> Model:
 # ---- Conditions: which choices have a thing.
 
 
-def relevant(found: Sequence[Variant], values: Sequence[Hashable]) -> set[str]:
+def relevant(found: Sequence[Variant], values: Sequence[Hashable]) -> list[str]:
     """Return the switches that, moved alone, change the value of some variant."""
-    known = {
-        _key(each.choice): value for each, value in zip(found, values, strict=True)
-    }
-    options: dict[str, set] = {}
-    for each in found:
-        for name, option in each.choice.items():
-            options.setdefault(name, set()).add(option)
-    return {
-        name
-        for name, others in options.items()
+    names = []
+    for name in found[0].choice:
+        known: dict[tuple, Hashable] = {}
+        for each, value in zip(found, values, strict=True):
+            others = tuple(v for k, v in each.choice.items() if k != name)
+            if known.setdefault(others, value) != value:
+                names.append(name)
+                break
+    return names
+
+
+def reduced(found: Sequence[Variant], values: Sequence[Hashable]) -> list[Variant]:
+    """Return the variants without those that differ in irrelevant switches only."""
+    names, first = relevant(found, values), found[0].choice
+    return [
+        each
         for each in found
-        for option in others
-        if known.get(_key(each.choice | {name: option}), known[_key(each.choice)])
-        != known[_key(each.choice)]
-    }
+        if all(each.choice[name] == first[name] for name in first if name not in names)
+    ]
 
 
 def condition(found: Sequence[Variant], holders: set[int]):
@@ -169,7 +173,7 @@ def condition(found: Sequence[Variant], holders: set[int]):
         (_project(each.choice, names) in chosen) != value
         for each, value in zip(found, values, strict=True)
     ):  # the choices that are refused hide a switch
-        names = set(found[0].choice)
+        names = list(found[0].choice)
         chosen = {_project(found[index].choice, names) for index in holders}
     terms = [
         _joined("and", [_literal(*each) for each in term]) for term in sorted(chosen)
@@ -187,12 +191,8 @@ def _joined(head: str, trees: list):
     return trees[0] if len(trees) == 1 else [head, *trees]
 
 
-def _key(choice: Mapping) -> tuple:
-    return tuple(sorted(choice.items()))
-
-
-def _project(choice: Mapping, names: set[str]) -> tuple:
-    return tuple((name, choice[name]) for name in sorted(names))
+def _project(choice: Mapping, names: Sequence[str]) -> tuple:
+    return tuple((name, choice[name]) for name in names)
 
 
 # ---- The parameters of all variants, at once.

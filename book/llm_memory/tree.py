@@ -1,6 +1,6 @@
 """JSON trees of exact expressions: what they are, and their value.
 
-The page evaluates them (explorer.js), and so do the rules of data/fields.json.
+The page evaluates them (exact.js), and so do the rules of data/fields.json.
 
 A tree is one of
 
@@ -23,7 +23,7 @@ A tree is one of
 | `not` | one condition | negation |
 | `piecewise` | `[value, condition]` pairs | value of the first condition that holds |
 
-Nothing else is a tree. The page has the same list (explorer.js).
+Nothing else is a tree. The page has the same list (exact.js).
 """
 
 import math

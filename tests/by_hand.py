@@ -79,7 +79,7 @@ def windows(c: dict) -> list:
         return [None] * layers
     if "layer_types" in c:
         return [window if "sliding" in each else None for each in c["layer_types"]]
-    if c["model_type"] in ("gemma2", "gemma3_text"):
+    if c["model_type"] in ("gemma2", "gemma3_text", "gpt_oss"):
         full = c.get("sliding_window_pattern", 2)
         return [window if (i + 1) % full else None for i in range(layers)]
     if c["model_type"] in ("qwen2", "qwen3"):
@@ -179,6 +179,8 @@ def _attention(c):
         yield Stored((h,))
     if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
         yield Stored((d,), 2)
+    if kind == "gpt_oss":
+        yield Stored((c["num_attention_heads"],))  # a sink for each head
 
 
 def _latent_attention(c):
@@ -211,12 +213,17 @@ def _mlps(c, i):
         fused = kind in ("phi3", "glm4")
         yield from _gated(h, c["intermediate_size"], bias, fused)
         return
-    width = c["intermediate_size" if kind == "mixtral" else "moe_intermediate_size"]
+    plain = kind in ("mixtral", "gpt_oss")
+    width = c["intermediate_size" if plain else "moe_intermediate_size"]
     yield Stored((experts, h))  # the router
     if kind == "deepseek_v3":
         yield Stored((experts,), buffer=True)
     yield Stored((experts, 2 * width, h), 1, True, experts, parts=2)
     yield Stored((experts, h, width), 1, True, experts)
+    if kind == "gpt_oss":
+        yield Stored((experts,))
+        yield Stored((experts, 2 * width), experts=experts)
+        yield Stored((experts, h), experts=experts)
     if "n_shared_experts" in c:
         bias = c.get("mlp_bias", False)
         yield from _gated(h, width * c["n_shared_experts"], bias)

@@ -30,16 +30,17 @@ SIZES = {
     "gemma2": BASE,
     "gemma3_text": BASE,
     "glm4": BASE,
+    "gpt_oss": (*BASE, "num_local_experts", "num_experts_per_tok"),
     "deepseek_v2": LATENT,
     "deepseek_v3": LATENT,
 }  # fmt: skip
 WINDOWED = (
     "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "phi3", "gemma2",
-    "gemma3_text",
+    "gemma3_text", "gpt_oss",
 )  # fmt: skip
 GROUPED = ("llama", "glm4", *WINDOWED)
-BIASED = ("llama", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "glm4")
-SPARSE = ("qwen3_moe", "mixtral", "deepseek_v2", "deepseek_v3")
+BIASED = ("llama", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "glm4", "gpt_oss")
+SPARSE = ("qwen3_moe", "mixtral", "gpt_oss", "deepseek_v2", "deepseek_v3")
 LATENT_FAMILIES = ("deepseek_v2", "deepseek_v3")
 
 
@@ -109,13 +110,11 @@ def _windows(draw, kind, window, layers):
         }
     if kind == "qwen3_moe":
         return {"use_sliding_window": on, "sliding_window": size}
-    if kind == "gemma3_text":
-        if on:
-            return {
-                "sliding_window": size,
-                "sliding_window_pattern": draw(st.integers(2, 4)),
-            }
-        return {"sliding_window": size, "layer_types": ["full_attention"] * layers}
+    if kind in ("gemma3_text", "gpt_oss"):
+        if not on:
+            return {"sliding_window": size, "layer_types": ["full_attention"] * layers}
+        length = {"sliding_window_pattern": draw(st.integers(2, 4))}
+        return {"sliding_window": size} | (length if kind == "gemma3_text" else {})
     return {"sliding_window": size if on else None}
 
 
@@ -123,11 +122,14 @@ def _windows(draw, kind, window, layers):
 def _experts(draw, kind):
     count = draw(SMALL)
     used = draw(st.integers(1, count))
-    name = {"mixtral": "num_local_experts", "qwen3_moe": "num_experts"}
+    name = {
+        "mixtral": "num_local_experts", "gpt_oss": "num_local_experts",
+        "qwen3_moe": "num_experts",
+    }  # fmt: skip
     config = {
         name.get(kind, "n_routed_experts"): count, "num_experts_per_tok": used,
     }  # fmt: skip
-    if kind != "mixtral":
+    if kind not in ("mixtral", "gpt_oss"):
         config["moe_intermediate_size"] = draw(st.integers(1, 300))
     if kind == "qwen3_moe":
         config["decoder_sparse_step"] = draw(st.integers(1, 3))

@@ -15,6 +15,11 @@ NAMES = {
         "mlp.experts.down_proj": ("block_sparse_moe.experts.{j}.w2.weight",),
         "self_attn.q_proj.weight": (),
     },
+    "gpt-oss-20b": {
+        "mlp.router.weight": (),
+        "mlp.experts.gate_up_proj": (),
+        "mlp.experts.down_proj_bias": (),
+    },
     "DeepSeek-V3": {
         "mlp.gate.weight": (),
         "mlp.experts.gate_up_proj": (

@@ -29,6 +29,7 @@ MINIMAL = {
     "qwen3_moe": SMALL | {"moe_intermediate_size": 5, "num_experts": 4,
                           "num_experts_per_tok": 2},
     "mixtral": SMALL | {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "gpt_oss": SMALL | {"num_local_experts": 4, "num_experts_per_tok": 2},
     "deepseek_v2": LATENT,
     "deepseek_v3": LATENT,
 }  # fmt: skip
@@ -36,7 +37,7 @@ MINIMAL = {
 FITTING = {
     "mistral": {"num_key_value_heads": 4}, "qwen2": {"num_key_value_heads": 4},
     "qwen3": {"num_key_value_heads": 4}, "mixtral": {"num_key_value_heads": 4},
-    "deepseek_v3": {"num_key_value_heads": 4},
+    "deepseek_v3": {"num_key_value_heads": 4}, "gpt_oss": {"num_key_value_heads": 4},
 }  # fmt: skip
 
 
@@ -158,6 +159,8 @@ ALIASES = [
     ("gpt2", "n_positions", "max_position_embeddings", 64),
     ("qwen3_moe", "num_experts", "num_local_experts", 3),
     ("mixtral", "num_local_experts", "num_experts", 3),
+    ("gpt_oss", "num_local_experts", "num_experts", 3),
+    ("gpt_oss", "num_experts_per_tok", "experts_per_token", 1),
     ("deepseek_v2", "n_routed_experts", "num_experts", 3),
     ("deepseek_v3", "n_routed_experts", "num_local_experts", 3),
 ]
@@ -214,6 +217,7 @@ CHANGES_MEMORY = [
     ("gemma3_text", "num_kv_shared_layers", 10),
     ("gemma3_text", "vision_config", {"hidden_size": 8}),
     ("glm4", "sliding_window", 512),
+    ("gpt_oss", "n_shared_experts", 1),
     ("glm4", "num_nextn_predict_layers", 1),
     ("deepseek_v3", "index_n_heads", 64),
     ("deepseek_v3", "index_head_dim", 128),
@@ -490,6 +494,8 @@ TYPES = [
     ("gemma2", {"sliding_window": 8, "num_key_value_heads": 4}, 1),
     ("gemma2", {"sliding_window": 8, "num_hidden_layers": 3}, 2),
     ("phi3", {"sliding_window": 8}, 2),
+    ("gpt_oss", {"sliding_window": 8}, 1),
+    ("gpt_oss", {"sliding_window": 8, "num_hidden_layers": 3}, 2),
     ("gemma3_text", {"sliding_window": 8}, 2),
     ("gemma3_text", {"sliding_window": 8, "num_hidden_layers": 13}, 11),
     ("gemma3_text", {"sliding_window": 8, "num_hidden_layers": 7,
@@ -522,11 +528,13 @@ def test_a_sliding_layer_needs_a_window():
 def test_experts_are_the_ones_of_the_config(model_type):
     config = minimal(model_type)
     model = lm.load_model(config)
-    width = config["intermediate_size"] if model_type == "mixtral" else 5
+    plain = model_type in ("mixtral", "gpt_oss")
+    width = config["intermediate_size"] if plain else 5
     dense = 2 if model_type == "deepseek_v3" else 0  # three in the class, two layers
     parts = lm.weights(model).parts
     routed = parts["routed experts"].elements if "routed experts" in parts else 0
-    assert routed == (2 - dense) * 4 * 3 * 16 * width
+    biases = 2 * width + 16 if model_type == "gpt_oss" else 0
+    assert routed == (2 - dense) * 4 * (3 * 16 * width + biases)
 
 
 # ---- What a config leaves out.

@@ -208,6 +208,7 @@ PUBLISHED = {
     "Mistral-7B": 7_241_732_096,
     "Mixtral-8x7B": 46_702_792_704,
     "Gemma-2-9B": 9_241_705_984,
+    "gpt-oss-20b": 20_914_757_184,
     "GPT-2": 124_439_808,
     "GPT-2-xl": 1_557_611_200,
     "DeepSeek-V3": 671_026_404_352,
@@ -231,6 +232,22 @@ def test_the_published_fp8_checkpoint_of_deepseek_v3():
     assert elements == {
         "fp8": 680_571_043_840, "bf16": 3_918_786_560, "fp32": 41_555_600,
     }  # fmt: skip
+
+
+def test_the_published_mxfp4_checkpoint_of_gpt_oss():
+    model = lm.load_model("gpt-oss-20b")
+    ledger = lm.weights(model, quantization="mxfp4")
+    assert ledger.evaluate() == 13_761_264_768  # total_size of its safetensors index
+    layer = "model.layers.{i}.mlp.experts."
+    scales = ledger[layer + "gate_up_proj_scales"]
+    assert (scales.shape, scales.count) == ((32, 5760, 90), 24)
+    assert ledger[layer + "down_proj_blocks"].elements == 24 * 32 * 2880 * 90 * 16 * 2
+    assert str(ledger["model.layers.{i}.mlp.router.weight"].dtype) == "bf16"
+
+
+def test_a_format_that_packs_nothing_is_refused():
+    with pytest.raises(lm.ConfigError, match=r"^quantization = 'mxfp4': packs experts"):
+        lm.weights(lm.load_model("Qwen3-0.6B"), quantization="mxfp4")
 
 
 # ---- The KV cache.
@@ -521,7 +538,7 @@ def sizes_of(config, *ledgers) -> dict:
         for name in names
         if config.get(name) is not None
     }
-    if config["model_type"] == "mixtral":
+    if config["model_type"] in ("mixtral", "gpt_oss"):
         values["m"] = config["intermediate_size"]
     layers = range(config.get("num_hidden_layers", 0))
     values["D"] = sum(not by_hand._sparse(config, i) for i in layers)

@@ -34,7 +34,7 @@ FLAGS = {
 }
 
 QUANT_METHOD = (
-    "must be 'fp8'; for another format leave quantization_config out and "
+    "must be 'fp8' or 'mxfp4'; for another format leave quantization_config out and "
     "pass quantization=… to weights"
 )
 WEIGHT_BLOCK = "must be two integers >= 1"
@@ -238,6 +238,8 @@ def _weight_block(quantization: Mapping | None) -> tuple | None:
     if not quantization:
         return None
     method = quantization.get("quant_method")
+    if method == "mxfp4":  # its blocks are no choice
+        return None
     if method != "fp8":
         raise ConfigError("quant_method", method, QUANT_METHOD)
     block = quantization.get("weight_block_size")

@@ -77,7 +77,7 @@ class Parameter:
         name: the framework's name, `{i}` for the layer.
         shape: as the framework stores it.
         role: "matrix" and "experts" are what a quantised format packs; "embedding",
-            "head", "router", "norm", "bias" and "table" keep their data type;
+            "head", "router", "norm", "bias" and all others keep their data type;
             "buffer" is stored in a checkpoint but is no parameter.
         count, part: as in a ledger's row.
         checkpoint: names in the published file, where they differ.

@@ -25,6 +25,7 @@ PARTS = {
     "head": "head",
     "norm": "norms",
     "experts": "routed experts",
+    "expert bias": "routed experts",
 }
 
 
@@ -195,7 +196,9 @@ class Tape:
         held.append(past)
         return output
 
-    def experts(self, x, routes, width, active, checkpoint) -> Activation:
+    def experts(
+        self, x, routes, width, active, checkpoint, *, bias=False, transposed=False
+    ) -> Activation:
         """Run each token through `active` of the routed gated MLPs of that width.
 
         Args:
@@ -205,18 +208,25 @@ class Tape:
             active: experts that a token uses.
             checkpoint: the file's names, inside the layer, of an expert's gate, up and
                 down matrices.
+            bias: whether each expert has biases.
+            transposed: as in `Parameter`.
         """
         experts = routes.shape[-1]
         h = x.shape[-1]
         gate, up, down = checkpoint
+        into, back = (2 * width, h), (h, width)
+        if transposed:
+            into, back = into[::-1], back[::-1]
         own = [
             self.parameter(
-                "experts.gate_up_proj", (experts, 2 * width, h), "experts",
-                split=1, fused=2, checkpoint=self._stored(gate, up),
+                "experts.gate_up_proj", (experts, *into), "experts",
+                split=1 + transposed, fused=2, transposed=transposed,
+                checkpoint=self._stored(gate, up),
             ),
             self.parameter(
-                "experts.down_proj", (experts, h, width), "experts",
-                split=2, checkpoint=self._stored(down),
+                "experts.down_proj", (experts, *back), "experts",
+                split=2 - transposed, transposed=transposed,
+                checkpoint=self._stored(down),
             ),
         ]  # fmt: skip
         own = [replace(each, active=sympify(active)) for each in own]
@@ -227,8 +237,20 @@ class Tape:
             )
             for each in own
         ]
+        if bias:
+            for name, size, axis in (("gate_up", 2 * width, 1), ("down", h, None)):
+                own.append(
+                    self.parameter(
+                        f"experts.{name}_proj_bias", (experts, size), "expert bias",
+                        split=axis, active=sympify(active),
+                    )
+                )  # fmt: skip
         output = self._like("experts", x)
         return self._append("experts", (x, routes), output, own, products=work)
+
+    def operation(self, kind, inputs, name, shape, own=()) -> Activation:
+        """Any other operation, with parameters of its own; nothing else is derived."""
+        return self._append(kind, inputs, self._new(name, shape), own)
 
     def add_buffer(self, x, name) -> Activation:
         """Add a vector that the checkpoint stores and the framework calls a buffer."""

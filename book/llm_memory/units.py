@@ -58,6 +58,8 @@ DTYPES = {
         DType("bool", 8, "bool", "a mask: one byte per element"),
         DType("int8", 8, "int8", "integers -128 to 127, with a scale"),
         DType("int4", 4, "uint8", "sixteen levels, two elements packed in a byte"),
+        DType("fp4", 4, "uint8", "E2M1: 2 exponent, 1 fraction bits, two in a byte"),
+        DType("e8m0", 8, "float8_e8m0fnu", "a power of two: 8 exponent bits, a scale"),
     )
 }
 

@@ -24,6 +24,9 @@ class Format:
         scale: data type of a scale.
         zero_point: data type of a zero point, or None: the levels are symmetric.
         source: the reference that describes it.
+        packs: roles of the parameters that are packed.
+        endings: what is added to the names of a packed matrix, its scales and its
+            zero points.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Format:
     scale: DType
     zero_point: DType | None = None
     source: str = ""
+    packs: tuple[str, ...] = ("matrix", "experts")
+    endings: tuple[str, str, str] = ("", "_scale", "_zero_point")
 
     def blocks(self, rows: Expr, columns: Expr) -> tuple[Expr, Expr]:
         """Return how many blocks a matrix has in each direction.
@@ -55,12 +60,19 @@ FORMATS = {
         ),
         Format(
             "fp8", units.dtype("fp8"), (128, 128), units.dtype("fp32"),
-            source="DeepSeekV3",
+            source="DeepSeekV3", endings=("", "_scale_inv", "_zero_point"),
         ),
         Format(
             "int4", units.dtype("int4"), (1, 128), units.dtype("fp16"),
             units.dtype("int4"), source="Lin2024",
         ),
+    )
+}  # fmt: skip
+# Of checkpoints that pack the routed experts alone.
+EXPERT_FORMATS = {
+    "mxfp4": Format(
+        "mxfp4", units.dtype("fp4"), (1, 32), units.dtype("e8m0"),
+        source="Rouhani2023", packs=("experts",), endings=("_blocks", "_scales", ""),
     )
 }  # fmt: skip
 
@@ -77,27 +89,32 @@ def weights(
     Args:
         model: a `Model`.
         dtype: data type of what is not quantised.
-        quantization: None, or a `Format` or its name ("int8", "fp8", "int4"). The
-            matrices of the layers are packed, and their scales become extra rows;
-            embedding, head, norms, biases and routers keep `dtype`. A model that
-            brings its own fp8 blocks is packed in these. Such a ledger lists what a
-            checkpoint stores, so the router's correction bias (fp32) is in it.
+        quantization: None, or a `Format` or its name ("int8", "fp8", "int4",
+            "mxfp4"). The matrices of the layers are packed (mxfp4: the routed experts
+            alone), and their scales become extra rows; embedding, head, norms, biases
+            and routers keep `dtype`. A model that brings its own fp8 blocks is packed
+            in these. Such a ledger lists what a checkpoint stores, so the router's
+            correction bias (fp32) is in it.
         mtp: include the multi-token-prediction layers of the checkpoint.
         tp: give the rows of one of `tp` tensor-parallel ranks: projections are
             divided, KV heads replicate once `tp` exceeds them, the rest is whole.
 
     Raises:
-        ConfigError: an unknown data type or format, no MTP layers to include, or
-            sizes that `tp` does not divide.
+        ConfigError: an unknown data type or format, a format that packs nothing of
+            this model, no MTP layers to include, or sizes that `tp` does not divide.
 
     >>> from llm_memory import load_model
     >>> weights(load_model("Qwen3-0.6B")).elements
     596049920
     """
     kind, packing = units.dtype(dtype), _format(model, quantization)
+    parameters = forward(model, mtp).parameters
+    if packing and not any(each.role in packing.packs for each in parameters):
+        rule = f"packs {' and '.join(packing.packs)}, of which {model} has none"
+        raise ConfigError("quantization", packing.name, rule)
     return Ledger(
         row
-        for parameter in forward(model, mtp).parameters
+        for parameter in parameters
         for row in _rows(on_rank(parameter, tp), kind, packing)
     )
 
@@ -164,7 +181,7 @@ def heads_on_rank(heads: Expr, tp: int) -> Expr:
 def _format(model, quantization: "str | Format | None") -> Format | None:
     if quantization is None or isinstance(quantization, Format):
         return quantization
-    packing = choose("quantization", quantization, FORMATS)
+    packing = choose("quantization", quantization, FORMATS | EXPERT_FORMATS)
     if packing.name == "fp8" and model.weight_block:
         return replace(packing, block=model.weight_block)
     return packing
@@ -193,15 +210,15 @@ def _rows(
     if parameter.role == "buffer":
         if packing:
             yield row(parameter.shape, units.dtype("fp32"))
-    elif packing is None or parameter.role not in ("matrix", "experts"):
+    elif packing is None or parameter.role not in packing.packs:
         yield row(parameter.shape, kind)
     else:
         blocks = _blocks(parameter, packing)
-        ending = "_scale_inv" if packing.values.name == "fp8" else "_scale"
-        yield row(parameter.shape, packing.values)
-        yield row(blocks, packing.scale, ending)
+        packed, scale, zero_point = packing.endings
+        yield row(parameter.shape, packing.values, packed)
+        yield row(blocks, packing.scale, scale)
         if packing.zero_point:
-            yield row(blocks, packing.zero_point, "_zero_point")
+            yield row(blocks, packing.zero_point, zero_point)
 
 
 def _blocks(parameter: Parameter, packing: Format) -> tuple[Expr, ...]:

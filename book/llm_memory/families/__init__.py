@@ -4,13 +4,14 @@ from ..errors import choose
 from ..operations import Run
 from ..tape import Tape
 from ..timeline import Timeline
-from . import gpt2, llama, mla, opt
+from . import gpt2, gpt_oss, llama, mla, opt
 
 FORWARDS = {
     "gpt2": gpt2.forward,
     "opt": opt.forward,
     "llama": llama.forward,
     "mla": mla.forward,
+    "gpt_oss": gpt_oss.forward,
 }
 
 

@@ -22,13 +22,16 @@ GLM_NORMS = (
 )
 
 
-def forward(tape: Tape, model, attend=None) -> None:
-    """Embedding, layers, final norm, head; `attend` replaces the attention."""
-    x, embedding = body(tape, model, attend or attention)
+def forward(tape: Tape, model, attend=None, mixture=None) -> None:
+    """Embedding, layers, final norm, head.
+
+    `attend` replaces the attention, `mixture` the MLP of sparse layers.
+    """
+    x, embedding = body(tape, model, attend or attention, mixture or moe.mlp)
     head(tape, model, x, embedding)
 
 
-def body(tape: Tape, model, attend) -> tuple[Activation, Parameter]:
+def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     """All but the head: the normed hidden states, and the embedding's matrix."""
     embedded = tape.embedding("model.embed_tokens", model.V, model.h)  # (b, s, h)
     embedding = tape.parameters[0]
@@ -38,12 +41,14 @@ def body(tape: Tape, model, attend) -> tuple[Activation, Parameter]:
     for layers in model.layers:
         with tape.scope("model.layers.{i}.", layers.count):
             x = tape.carried(x)
-            x = layer(tape, model, layers, x, tables, attend)
+            x = layer(tape, model, layers, x, tables, attend, mixture)
     x = tape.norm(x, "model.norm")
     return x, embedding
 
 
-def layer(tape: Tape, model, layers, x: Activation, tables, attend) -> Activation:
+def layer(
+    tape: Tape, model, layers, x: Activation, tables, attend, mixture=None
+) -> Activation:
     """Two residual branches, each normed before (Gemma, GLM-4: and after)."""
     four = GLM_NORMS if model.model_type == "glm4" else FOUR_NORMS
     after_attention, before_mlp, last = four if model.four_norms else TWO_NORMS
@@ -57,7 +62,8 @@ def layer(tape: Tape, model, layers, x: Activation, tables, attend) -> Activatio
     residual = x
     x = tape.norm(x, before_mlp)
     with tape.scope("mlp.", part="MLP"):
-        x = moe.mlp(tape, model, x) if layers.sparse else mlp(tape, model, x, model.f)
+        sparse = mixture or moe.mlp
+        x = sparse(tape, model, x) if layers.sparse else mlp(tape, model, x, model.f)
     if model.four_norms:
         x = tape.norm(x, last)
     return tape.add(residual, x)

@@ -145,6 +145,25 @@ SWITCHES = {
         "attention_bias": False,
         "tie_word_embeddings": True,
     },
+    "gpt_oss": GROUPED
+    | {
+        "model_type": "gpt_oss",
+        "head_dim": 12,
+        "num_local_experts": 5,
+        "num_experts_per_tok": 2,
+        "sliding_window": 9,
+    },
+    "gpt_oss unbiased": GROUPED
+    | {
+        "model_type": "gpt_oss",
+        "head_dim": 8,
+        "num_local_experts": 3,
+        "num_experts_per_tok": 1,
+        "attention_bias": False,
+        "tie_word_embeddings": True,
+        "layer_types": ["full_attention"] * 4 + ["sliding_attention"],
+        "sliding_window": 9,
+    },
     "deepseek_v2": LATENT
     | {
         "model_type": "deepseek_v2",
@@ -249,4 +268,6 @@ def configs() -> dict[str, dict]:
 def shallow(config: dict, layers: int = 6) -> dict:
     """Return the config with at most that many layers: a cache repeats per layer."""
     field = "n_layer" if "n_layer" in config else "num_hidden_layers"
-    return config | {field: min(config[field], layers)}
+    config = config | {field: min(config[field], layers)}
+    types = config.get("layer_types")
+    return config | ({"layer_types": types[: config[field]]} if types else {})

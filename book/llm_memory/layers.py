@@ -30,7 +30,7 @@ class Layers:
     count: Expr
     window: Expr | None = None
     sparse: bool = False
-    positions: frozenset[int] | None = None
+    positions: frozenset[int] | range | None = None
 
 
 def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layers, ...]:
@@ -51,12 +51,14 @@ def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layer
         raise ConfigError("layer_types", values["layer_types"], MESSAGES["mixed"])
     groups = arrange(total, sliding, dense, window)
     types = values.get("layer_types")
-    if types is None and entry.get("windows") == "alternate":
-        types = [SLIDING, "full_attention"] * total
-    if types is None or len(groups) == 1 or sliding in (0, total):
+    alternate = types is None and entry.get("windows") == "alternate"
+    if sliding in (0, total) or (types is None and not alternate):
         return groups
-    windowed = frozenset(i for i in range(total) if types[i] == SLIDING)
-    rest = frozenset(range(total)) - windowed
+    if alternate:
+        windowed, rest = range(0, total, 2), range(1, total, 2)
+    else:
+        windowed = frozenset(i for i in range(total) if types[i] == SLIDING)
+        rest = frozenset(range(total)) - windowed
     return tuple(
         replace(each, positions=rest if each.window is None else windowed)
         for each in groups

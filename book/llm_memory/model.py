@@ -254,5 +254,5 @@ def _parse(path: Path) -> Mapping:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(path.name, error.reason, MESSAGES["bytes"]) from None
+        raise ConfigError(path.name, error.object, MESSAGES["bytes"]) from None
     return read_json(text, path.name)

@@ -6,6 +6,7 @@
 (26031728640, 1677721600)
 """
 
+from . import claims
 from .activations import layer_activations, training_activations
 from .errors import ConfigError
 from .explorer import Explorer
@@ -27,6 +28,7 @@ __all__ = [
     "Peak",
     "Tensor",
     "active_weights",
+    "claims",
     "decode_peak",
     "kv_cache",
     "layer_activations",

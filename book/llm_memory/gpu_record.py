@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .activations import training_activations
 from .check import MEASURED, Check, Line
+from .inference import decode_peak, prefill_peak
 from .kv_cache import kv_cache
 from .model import Model, load_model
 from .training import training_states
@@ -65,6 +66,14 @@ DERIVED: dict[str, Callable[[Case], int]] = {
     "weights": lambda case: int(weights(case.model).bytes),
     "prefill": lambda case: _with_cache(case, case.s),
     "decode": lambda case: _with_cache(case, case.s + 1),
+    "peak of prefill": lambda case: (
+        int(weights(case.model).bytes)
+        + prefill_peak(case.model, case.attention).evaluate(b=case.b, s=case.s)
+    ),
+    "peak of decode": lambda case: (
+        int(weights(case.model).bytes)
+        + decode_peak(case.model, case.attention).evaluate(b=case.b, t=case.s)
+    ),
     "forward": lambda case: (
         case.states("weights")
         + case.moments

@@ -22,6 +22,7 @@ from ..units import MiB
 
 RECORDS = DATA / "measured"
 QUERY = ("name", "driver_version")
+SETTINGS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "CUBLAS_WORKSPACE_CONFIG")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,7 +49,9 @@ def make_record(card, driver, versions, chosen, readings) -> dict:
         "card": card,
         "driver": driver,
         "versions": versions,
-        "allocator": os.environ.get("PYTORCH_ALLOC_CONF", "default settings"),
+        "allocator": {
+            name: os.environ[name] for name in SETTINGS if name in os.environ
+        },
         "date": datetime.now(UTC).date().isoformat(),
         "model": chosen.model,
         "batch": chosen.batch,

@@ -8,6 +8,8 @@
 
 from . import claims
 from .activations import layer_activations, training_activations
+from .compute import flops
+from .count import Count
 from .errors import ConfigError
 from .explorer import Explorer
 from .hardware import Hardware, load_hardware
@@ -16,11 +18,13 @@ from .kv_cache import kv_cache
 from .ledger import Ledger, Tensor
 from .model import Model, load_model, symbolic
 from .peak import Peak
+from .roofline import expected_experts, roofline
 from .training import training_states
 from .weights import active_weights, weights
 
 __all__ = [
     "ConfigError",
+    "Count",
     "Explorer",
     "Hardware",
     "Ledger",
@@ -30,11 +34,14 @@ __all__ = [
     "active_weights",
     "claims",
     "decode_peak",
+    "expected_experts",
+    "flops",
     "kv_cache",
     "layer_activations",
     "load_hardware",
     "load_model",
     "prefill_peak",
+    "roofline",
     "symbolic",
     "total_inference",
     "training_activations",

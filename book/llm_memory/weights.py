@@ -139,6 +139,34 @@ def active_weights(model, dtype: "str | DType" = "bf16") -> Ledger:
     )
 
 
+def read_weights(
+    model,
+    dtype: "str | DType" = "bf16",
+    quantization: "str | Format | None" = None,
+) -> Ledger:
+    """Return the weights that a step reads whole, however few its tokens are.
+
+    Every matrix and vector that it computes with, a tied head included. Left out are
+    tables of which it looks up single rows; of the routed experts E_k are read, the
+    fewest that there can be.
+
+    Arguments and errors are those of `weights`.
+
+    >>> from llm_memory import load_model
+    >>> model = load_model("LLaMA-7B")
+    >>> weights(model).elements - read_weights(model).elements == model.V * model.h
+    True
+    """
+    kind, packing = units.dtype(dtype), _format(model, quantization)
+    return Ledger(
+        row
+        for operation in forward(model).operations
+        if operation.kind != "embedding"
+        for parameter in (*operation.parameters, *operation.shared)
+        for row in _rows(_active(parameter), kind, packing)
+    )
+
+
 def on_rank(parameter: Parameter, tp: int) -> Parameter:
     """Return a rank's share of a parameter under tensor parallelism.
 

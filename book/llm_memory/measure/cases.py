@@ -256,6 +256,37 @@ def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
     return small | real
 
 
+# Real models, in FLOPs: (batch, tokens).
+FLOP_SHAPES = ((1, 1), (2, 7), (1, 10), (3, 33))
+FLOP_SHAPES_FOR_REAL = ((2, 2048),)
+# Values narrower than keys, which the flash kernel does not take.
+UNEVEN = SWITCHES["deepseek_v3"] | {"v_head_dim": 12}
+
+
+def flop_cases() -> dict[str, tuple[dict, dict, tuple]]:
+    """Return (config, choices, shapes) of every step whose FLOPs are counted."""
+    small = {
+        f"{model}, {choice}": (config, CHOICES[choice], FLOP_SHAPES)
+        for models, choices in (
+            (SWITCHES, ("eager", "flash")),
+            ({"deepseek_v3 uneven": UNEVEN}, ("eager", "efficient", "math")),
+            (
+                TRAINED,
+                ("eager", "flash", "efficient", "math", "full", "core", "matmuls"),
+            ),
+        )
+        for model, config in models.items()
+        for choice in choices
+    }
+    real = {
+        f"{model}, {choice}": (configs()[model], CHOICES[choice], FLOP_SHAPES_FOR_REAL)
+        for model in names()
+        for choice in ("eager", "flash")
+        if not (model == "DeepSeek-V3" and choice == "flash")
+    }
+    return small | real
+
+
 def configs() -> dict[str, dict]:
     """Return every config that is measured, by name."""
     bundled = {

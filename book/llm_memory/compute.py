@@ -10,7 +10,7 @@ from .activations import RECOMPUTE
 from .count import Count, Product
 from .errors import ConfigError, choose
 from .families import forward
-from .kernels import KERNELS
+from .kernels import CORE, KERNELS
 from .operations import Operation, Run
 from .symbols import b, s, t
 from .tape import Tape
@@ -40,8 +40,9 @@ def flops(
         A count with the free symbols b and s, or for "decode" b and t.
 
     Raises:
-        ConfigError: an unknown choice, a combination that does not exist, or a family
-            whose saved tensors, and so its recomputation, are not described.
+        ConfigError: an unknown choice, a combination that does not exist (flash takes
+            keys and values of one width), or a family whose saved tensors, and so its
+            recomputation, are not described.
 
     >>> from llm_memory import load_model
     >>> flops(load_model("Qwen3-0.6B")).evaluate(b=1, s=1)
@@ -51,6 +52,7 @@ def flops(
     read = choose("phase", phase, READINGS)
     _check_recompute(model, phase, attention, recompute)
     tape = forward(model, run=Run(attention))
+    _check_widths(tape, attention)
     again = RECOMPUTED[recompute](tape)
     return Count((*again, *read(tape)), (b, t) if phase == "decode" else (b, s))
 
@@ -137,7 +139,7 @@ def _absorbed(model, product: Product) -> Product:
     """Return a decoding product of latent attention as one with the latent itself."""
     if model.c_kv is None:
         return product
-    if product.part != "attention core":
+    if product.part != CORE:
         return product.substitute({t: S.Zero})
     rotated = model.d_r if "keys" in product.factors else 0
     return replace(product, shape=(*product.shape[:-1], model.c_kv + rotated))
@@ -173,6 +175,14 @@ def _scores_again(tape: Tape) -> Iterator[Product]:
 
 def _renamed(product: Product, what: str) -> Product:
     return replace(product, name=f"{product.name}: {what}", again=False)
+
+
+def _check_widths(tape: Tape, attention: str) -> None:
+    products = (each for operation in tape.operations for each in operation.products)
+    widths = {each.shape[-1] for each in products if each.part == CORE}
+    if attention == "flash" and len(widths) > 1:
+        rule = "needs keys and values of one width; here they are "
+        raise ConfigError("attention", attention, rule + ", ".join(map(str, widths)))
 
 
 def _check_recompute(model, phase: str, attention: str, recompute: str) -> None:

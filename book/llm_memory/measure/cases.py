@@ -256,35 +256,31 @@ def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
     return small | real
 
 
-# Real models, in FLOPs: (batch, tokens).
-FLOP_SHAPES = ((1, 1), (2, 7), (1, 10), (3, 33))
-FLOP_SHAPES_FOR_REAL = ((2, 2048),)
+# (batch, tokens) of counted FLOPs: each switch by one shape, what is trained by three.
+FLOP_SHAPES = ((1, 1), (1, 10), (3, 9))
+FLOP_SHAPE_FOR_REAL = (2, 2048)
 # Values narrower than keys, which the flash kernel does not take.
 UNEVEN = SWITCHES["deepseek_v3"] | {"v_head_dim": 12}
 
 
 def flop_cases() -> dict[str, tuple[dict, dict, tuple]]:
     """Return (config, choices, shapes) of every step whose FLOPs are counted."""
-    small = {
+    switched = {
+        f"{model}, {choice}": (config, CHOICES[choice], FLOP_SHAPES[2:])
+        for model, config in (SWITCHES | {"deepseek_v3 uneven": UNEVEN}).items()
+        for choice in ("eager", "efficient" if config is UNEVEN else "flash")
+    }
+    trained = {
         f"{model}, {choice}": (config, CHOICES[choice], FLOP_SHAPES)
-        for models, choices in (
-            (SWITCHES, ("eager", "flash")),
-            ({"deepseek_v3 uneven": UNEVEN}, ("eager", "efficient", "math")),
-            (
-                TRAINED,
-                ("eager", "flash", "efficient", "math", "full", "core", "matmuls"),
-            ),
-        )
-        for model, config in models.items()
-        for choice in choices
+        for model, config in TRAINED.items()
+        for choice in CHOICES
+        if not choice.startswith("autocast")
     }
     real = {
-        f"{model}, {choice}": (configs()[model], CHOICES[choice], FLOP_SHAPES_FOR_REAL)
-        for model in names()
-        for choice in ("eager", "flash")
-        if not (model == "DeepSeek-V3" and choice == "flash")
+        f"{name}, eager": (configs()[name], CHOICES["eager"], (FLOP_SHAPE_FOR_REAL,))
+        for name in names()
     }
-    return small | real
+    return switched | trained | real
 
 
 def configs() -> dict[str, dict]:

@@ -181,7 +181,7 @@ def test_a_step_takes_the_longer_of_computing_and_moving(batch, cached):
     seconds = max(Fraction(work, 50_000), Fraction(moved, 1000))
     assert bound.seconds == seconds
     assert bound.tokens_per_second == batch / seconds
-    assert bound.limit == ("compute" if work >= 50 * moved else "memory")
+    assert bound.limit == ("compute" if work > 50 * moved else "memory")
     assert bound.intensity == Fraction(work, moved)
 
 
@@ -207,7 +207,7 @@ def test_the_crossover_is_the_first_batch_that_a_search_finds(cached, ridge):
     first = None
     for batch in range(1, 3000):
         work, moved = by_hand(batch, cached)
-        if work >= ridge * moved:
+        if work > ridge * moved:
             first = batch
             break
     assert found.batch == first

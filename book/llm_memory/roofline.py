@@ -7,7 +7,7 @@ step takes at least as long as the longer of the two. Williams, Waterman and Pat
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from math import floor
 
 from sympy import Expr
 
@@ -53,8 +53,8 @@ class Bound:
 
     @property
     def limit(self) -> str:
-        """What takes longer: "compute" or "memory"; "compute" if both take the same."""
-        return "compute" if self.compute_seconds >= self.memory_seconds else "memory"
+        """What takes longer: "compute" or "memory"; "memory" if both take the same."""
+        return "compute" if self.compute_seconds > self.memory_seconds else "memory"
 
     @property
     def intensity(self) -> Fraction:
@@ -71,6 +71,46 @@ class Bound:
         )
         rate = format_decimal(self.tokens_per_second, 1)
         return f"{', '.join(times)}: bound by {self.limit}, at most {rate} tokens/s"
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """FLOPs per byte moved: of a step, or of what a part of it adds to the step's.
+
+    Attributes:
+        work: the FLOPs.
+        traffic: all bytes that the step moves.
+
+    >>> from llm_memory import load_model, roofline
+    >>> step = roofline(load_model("LLaMA-7B"), "H100-80G").intensity
+    >>> step.evaluate(b=1, t=1)
+    Fraction(1613184, 1613249)
+    """
+
+    work: Count
+    traffic: Ledger
+
+    @property
+    def total(self) -> Expr:
+        """FLOPs per byte, as a SymPy expression."""
+        return self.work.total / self.traffic.bytes
+
+    @property
+    def symbols(self) -> frozenset:
+        """The symbols that `evaluate` needs."""
+        return self.work.symbols | self.traffic.symbols
+
+    @property
+    def parts(self) -> dict[str, "Intensity"]:
+        """What each part of the work adds."""
+        return {
+            name: Intensity(part, self.traffic)
+            for name, part in self.work.parts.items()
+        }
+
+    def evaluate(self, **sizes: int) -> Fraction:
+        """Return the exact FLOPs per byte; arguments and errors as in a ledger's."""
+        return Fraction(self.work.evaluate(**sizes), self.traffic.evaluate(**sizes))
 
 
 @dataclass(frozen=True)
@@ -97,7 +137,7 @@ class Crossover:
 
 @dataclass(frozen=True)
 class Roofline:
-    """A step's work and traffic, and the accelerator's two speeds.
+    """A step's work and traffic, beside the accelerator's two speeds.
 
     Attributes:
         phase: "prefill" or "decode".
@@ -119,9 +159,9 @@ class Roofline:
         return Fraction(self.peak, self.bandwidth)
 
     @property
-    def intensity(self) -> Expr:
-        """FLOPs per byte, as a SymPy expression."""
-        return self.work.total / self.traffic.bytes
+    def intensity(self) -> Intensity:
+        """FLOPs per byte of the step, whatever the accelerator."""
+        return Intensity(self.work, self.traffic)
 
     def at(self, **sizes: int) -> Bound:
         """Return the bounds at a batch b and a length: s in a prefill, t in decoding.
@@ -148,7 +188,7 @@ class Roofline:
         work, cache = two.flops - one.flops, two.bytes - one.bytes
         weights = one.bytes - cache
         gain = work - self.ridge * cache
-        batch = ceil(weights * self.ridge / gain) if gain > 0 else None
+        batch = floor(weights * self.ridge / gain) + 1 if gain > 0 else None
         return Crossover(batch, Fraction(work, cache), self.ridge)
 
 

@@ -17,12 +17,17 @@ from .inference import decode_peak, prefill_peak, total_inference
 from .kv_cache import kv_cache
 from .ledger import Ledger, Tensor
 from .model import Model, load_model, symbolic
+from .nodes import nodes_for, users_within
 from .peak import Peak
 from .roofline import expected_experts, roofline
+from .serving import Capacity, capacity
+from .simulation import simulate
+from .traffic import Request, traffic
 from .training import training_states
 from .weights import active_weights, weights
 
 __all__ = [
+    "Capacity",
     "ConfigError",
     "Count",
     "Explorer",
@@ -30,8 +35,10 @@ __all__ = [
     "Ledger",
     "Model",
     "Peak",
+    "Request",
     "Tensor",
     "active_weights",
+    "capacity",
     "claims",
     "decode_peak",
     "expected_experts",
@@ -40,11 +47,15 @@ __all__ = [
     "layer_activations",
     "load_hardware",
     "load_model",
+    "nodes_for",
     "prefill_peak",
     "roofline",
+    "simulate",
     "symbolic",
     "total_inference",
+    "traffic",
     "training_activations",
     "training_states",
+    "users_within",
     "weights",
 ]

@@ -15,12 +15,11 @@ from .controls import Values, make_budgets, make_select, make_slider, make_trait
 from .errors import ConfigError, choose
 from .explorer_page import html, make_spec
 from .expression import evaluate_tree, to_tree
-from .ledger import Ledger
+from .ledger import Ledger, largest_fitting
 
 HERE = Path(__file__).parent
 SCRIPTS = ("exact.js", "explorer.js")
 SLUG = re.compile(r"[a-z][a-z0-9-]*")
-LIMIT = 2**62
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -231,25 +230,6 @@ class Explorer:
         if unset:
             raise ConfigError("sliders", sorted(unset), "are symbols without a slider")
         return ledger
-
-
-def largest_fitting(fits: Callable[[int], bool]) -> int | None:
-    """Return the largest size that fits: 0 if 1 does not, None if there is no limit.
-
-    >>> largest_fitting(lambda size: 7 * size <= 100)
-    14
-    """
-    if not fits(1):
-        return 0
-    low, high = 1, 2
-    while fits(high):
-        if high > LIMIT:
-            return None
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
 
 
 def module_source() -> str:

@@ -7,7 +7,7 @@ from sympy import Expr, S, Symbol, sympify
 
 from .errors import ConfigError
 from .expression import evaluate_tree, from_tree
-from .fields import table
+from .fields import family, table
 from .symbols import symbol
 
 SLIDING = "sliding_attention"
@@ -15,6 +15,7 @@ MESSAGES = {
     "types": "must have one entry per layer: {total}, not {given}",
     "window": "must be a size: layer_types has sliding_attention",
     "mixed": "must be all alike where some layers are dense and some are sparse",
+    "symbolic": "must come from a config: a symbolic model has no order of layers",
 }
 # The patterns of families that always have layers with a window.
 OWN_WINDOWS = ("alternate", "pattern")
@@ -39,8 +40,11 @@ def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layer
     Which layers these are is in data/fields.json, under "patterns".
     """
     total, window = int(sizes["L"]), sizes.get("W")
-    numbers = {name: each for name, each in values.items() if isinstance(each, int)}
-    numbers["L"] = total
+    types = values.get("layer_types")
+    if types is not None and len(types) != total:
+        rule = MESSAGES["types"].format(total=total, given=len(types))
+        raise ConfigError("layer_types", types, rule)
+    numbers = _numbers(values, total)
     sliding = _sliding(entry, values, numbers, window)
     dense = _dense(entry, values, numbers)
     if sliding and window is None:
@@ -81,14 +85,43 @@ def arrange(total, sliding, dense, window) -> tuple[Layers, ...]:
     )
 
 
+def first_layers(model, number: int) -> tuple[int, ...]:
+    """Return how many of a model's first `number` layers are in each of its groups.
+
+    The patterns count the layers of a model, so those of a shorter one as well.
+
+    Raises:
+        ConfigError: the model is symbolic, so the order of its layers is not known.
+
+    >>> from llm_memory import load_model
+    >>> first_layers(load_model("DeepSeek-V3"), 10)
+    (3, 7)
+    """
+    if not model.values:
+        raise ConfigError("model", model.name, MESSAGES["symbolic"])
+    entry, numbers = family(model.model_type), _numbers(model.values, number)
+    sliding = _sliding(entry, model.values, numbers, model.W)
+    dense = _dense(entry, model.values, numbers)
+    mixed = len({layers.sparse for layers in model.layers}) > 1
+    return tuple(
+        (number - dense if layers.sparse else dense)
+        if mixed
+        else (number - sliding if layers.window is None else sliding)
+        for layers in model.layers
+    )
+
+
+def _numbers(values: Mapping, layers: int) -> dict[str, int]:
+    """Return a config's integers, of a model of that many layers."""
+    numbers = {name: each for name, each in values.items() if isinstance(each, int)}
+    return numbers | {"L": layers}
+
+
 def _sliding(entry, values, numbers, window) -> int:
     """Count the layers with a window."""
-    types, total = values.get("layer_types"), numbers["L"]
+    types = values.get("layer_types")
     if types is not None:
-        if len(types) != total:
-            rule = MESSAGES["types"].format(total=total, given=len(types))
-            raise ConfigError("layer_types", types, rule)
-        return types.count(SLIDING)
+        return types[: numbers["L"]].count(SLIDING)
     if window is None:
         return 0
     return evaluate_tree(table()["patterns"]["windows"][entry["windows"]], numbers)

@@ -4,7 +4,7 @@ The sum is a SymPy expression, so one ledger gives the equation in the page, the
 integer in Python and the tree that the explorer evaluates.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from math import prod
@@ -14,6 +14,8 @@ from sympy import Add, Expr, Integer, S, Symbol, latex, sympify
 from .errors import ConfigError
 from .symbols import TABLE, check_size, symbol
 from .units import DType, dtype, storage_bytes
+
+LIMIT = 2**62
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,25 @@ def evaluate(expression: Expr, declared: Iterable[Symbol], sizes: Mapping) -> in
     if not isinstance(result, Integer):
         raise ConfigError("result", result, "must be an integer; sizes do not divide")
     return int(result)
+
+
+def largest_fitting(fits: Callable[[int], bool]) -> int | None:
+    """Return the largest size that fits: 0 if 1 does not, None if there is no limit.
+
+    >>> largest_fitting(lambda size: 7 * size <= 100)
+    14
+    """
+    if not fits(1):
+        return 0
+    low, high = 1, 2
+    while fits(high):
+        if high > LIMIT:
+            return None
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def _replaced(size: Expr, sizes: Mapping) -> Expr:

@@ -58,6 +58,7 @@ class Model:
         mtp: multi-token-prediction layers in the checkpoint.
         weight_block: (rows, columns) of one scale in the checkpoint's own fp8 format,
             or None if it has no such format.
+        values: every field of the config, as it was read; {} where symbolic.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Model:
     dropout: Mapping = field(default_factory=dict)
     mtp: int = 0
     weight_block: tuple | None = None
+    values: Mapping = field(default_factory=dict, compare=False, repr=False)
 
     def __getattr__(self, name: str):
         if name in TABLE:
@@ -203,6 +205,7 @@ def _model(name: str, config: Mapping) -> Model:
         *_training_facts(entry, values),
         values.get("num_nextn_predict_layers", 0),
         _weight_block(values["quantization_config"]),
+        values,
     )
 
 

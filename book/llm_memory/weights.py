@@ -75,6 +75,7 @@ EXPERT_FORMATS = {
         source="Rouhani2023", packs=("experts",), endings=("_blocks", "_scales", ""),
     )
 }  # fmt: skip
+QUANTIZED = FORMATS | EXPERT_FORMATS
 
 
 def weights(
@@ -107,15 +108,11 @@ def weights(
     >>> weights(load_model("Qwen3-0.6B")).elements
     596049920
     """
-    kind, packing = units.dtype(dtype), _format(model, quantization)
-    parameters = forward(model, mtp).parameters
-    if packing and not any(each.role in packing.packs for each in parameters):
-        rule = f"packs {' and '.join(packing.packs)}, of which {model} has none"
-        raise ConfigError("quantization", packing.name, rule)
+    kind, packing = units.dtype(dtype), packing_of(model, quantization)
     return Ledger(
         row
-        for parameter in parameters
-        for row in _rows(on_rank(parameter, tp), kind, packing)
+        for parameter in forward(model, mtp).parameters
+        for row in stored(on_rank(parameter, tp), kind, packing)
     )
 
 
@@ -135,7 +132,7 @@ def active_weights(model, dtype: "str | DType" = "bf16") -> Ledger:
     return Ledger(
         row
         for parameter in forward(model).parameters
-        for row in _rows(_active(parameter), kind, None)
+        for row in stored(_active(parameter), kind, None)
     )
 
 
@@ -157,13 +154,13 @@ def read_weights(
     >>> weights(model).elements - read_weights(model).elements == model.V * model.h
     True
     """
-    kind, packing = units.dtype(dtype), _format(model, quantization)
+    kind, packing = units.dtype(dtype), packing_of(model, quantization)
     return Ledger(
         row
         for operation in forward(model).operations
         if operation.kind != "embedding"
         for parameter in (*operation.parameters, *operation.shared)
-        for row in _rows(_active(parameter), kind, packing)
+        for row in stored(_active(parameter), kind, packing)
     )
 
 
@@ -206,11 +203,16 @@ def heads_on_rank(heads: Expr, tp: int) -> Expr:
     return max(heads // tp, S.One)
 
 
-def _format(model, quantization: "str | Format | None") -> Format | None:
-    if quantization is None or isinstance(quantization, Format):
-        return quantization
-    packing = choose("quantization", quantization, FORMATS | EXPERT_FORMATS)
-    if packing.name == "fp8" and model.weight_block:
+def packing_of(model, quantization: "str | Format | None") -> Format | None:
+    """Return the format that `weights` packs a model in, or None."""
+    if quantization is None:
+        return None
+    named = not isinstance(quantization, Format)
+    packing = choose("quantization", quantization, QUANTIZED) if named else quantization
+    if not any(each.role in packing.packs for each in forward(model).parameters):
+        rule = f"packs {' and '.join(packing.packs)}, of which {model} has none"
+        raise ConfigError("quantization", packing.name, rule)
+    if named and packing.name == "fp8" and model.weight_block:
         return replace(packing, block=model.weight_block)
     return packing
 
@@ -221,9 +223,11 @@ def _active(parameter: Parameter) -> Parameter:
     return replace(parameter, shape=(parameter.active, *parameter.shape[1:]))
 
 
-def _rows(
+def stored(
     parameter: Parameter, kind: DType, packing: Format | None
 ) -> Iterator[Tensor]:
+    """Give the tensors that hold one parameter: itself, or packed values and scales."""
+
     def row(shape, stored: DType, ending: str = "") -> Tensor:
         names = tuple(name + ending for name in parameter.checkpoint)
         return Tensor(

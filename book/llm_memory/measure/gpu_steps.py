@@ -130,8 +130,9 @@ def _model(log: Log, config: dict, kernel: str):
     log.meter.reset()
     model = framework.build(config, torch.bfloat16, log.meter.device)
     model.config._attn_implementation = kernel_name(kernel)
-    buffers = {each.untyped_storage() for each in model.buffers()}
-    log.beside["buffers"] = sum(each.nbytes() for each in buffers)
+    storages = (each.untyped_storage() for each in model.buffers())
+    sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
+    log.beside["buffers"] = sum(sizes.values())
     return model
 
 

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV = .venv/bin
 MEASURE = .venv-measure/bin
+LITE = .venv-lite/bin
 SITE = _build/html
 NOTEBOOKS = $(wildcard book/*.ipynb)
 LIBRARY = $(shell find book/llm_memory -type f -not -path '*/__pycache__/*')
@@ -11,7 +12,8 @@ SOURCES = _config.yml _toc.yml $(LIBRARY) $(NOTEBOOKS) \
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help book test lab execute measure measure-gpu serve bench lint format lock clean
+.PHONY: help book lite test lab execute measure measure-gpu serve bench lint format \
+  lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 13
@@ -19,7 +21,9 @@ help:  ## list the commands
 book: $(SITE)/.built  ## build the site, from its committed outputs
 	@echo "open $(CURDIR)/$(SITE)/index.html"
 
-test: book  ## run every test; CHROMIUM=/path picks the browser
+lite: $(SITE)/lite/.built  ## build the chapters to run live in the browser, beside the site
+
+test: book lite  ## run every test; CHROMIUM=/path picks the browser
 	@CHROMIUM="$$($(VENV)/python tools/chromium.py)" && export CHROMIUM && \
 	  $(VENV)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env \
 	    --doctest-modules --ignore=book/llm_memory/measure tests book
@@ -59,10 +63,21 @@ $(SITE)/.built: .venv/.installed $(SOURCES)
 	$(VENV)/python tools/build.py
 	@touch $@
 
+$(SITE)/lite/.built: .venv-lite/.installed $(LIBRARY) $(NOTEBOOKS) requirements.txt \
+  $(wildcard tools/lite*.py lite/*/*.py) sphinx_extension/every_byte_page.py
+	$(LITE)/python tools/lite.py
+	@touch $@
+
 .venv/.installed: requirements.txt
 	@$(PYTHON) tools/require_python.py
 	test -x $(VENV)/python || $(PYTHON) -m venv .venv
 	$(VENV)/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+.venv-lite/.installed: requirements-lite.txt
+	@$(PYTHON) tools/require_python.py
+	test -x $(LITE)/python || $(PYTHON) -m venv .venv-lite
+	$(LITE)/python -m pip install --quiet --requirement requirements-lite.txt
 	@touch $@
 
 .venv-measure/.installed: requirements-measure.txt

@@ -11,6 +11,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from every_byte_launch import add_links, write_notice
 from every_byte_moved import write_redirects
 from every_byte_page import repair
 from every_byte_search import Words
@@ -85,6 +86,7 @@ def finish(app, exception):
     style = static / "styles" / "pydata-sphinx-theme.css"
     style.write_text(ICON_FONT.sub("", style.read_text("utf-8")), encoding="utf-8")
     write_redirects(app)
+    write_notice(Path(app.outdir))
 
 
 def setup(app):
@@ -103,5 +105,6 @@ def setup(app):
     app.connect("doctree-read", link_terms, priority=600)  # titles are known
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)
     app.connect("autodoc-process-docstring", split_shared, priority=600)
+    app.connect("html-page-context", add_links)
     app.connect("build-finished", finish, priority=400)  # before the toc's redirect
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

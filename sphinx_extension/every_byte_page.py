@@ -134,15 +134,15 @@ def tidy_head(page):
         comment.extract()
 
 
-def secure(page):
+def secure(page, policy=POLICY):
     """Add the policy, with the hash of each inline script that is left."""
     hashes = {
         f"'sha256-{_digest(tag.string)}'": None
         for tag in page.select("script:not([src])")
         if tag.get("type") in EXECUTED
     }
-    policy = POLICY.format(scripts=" ".join(["'self'", *hashes]))
-    attributes = {"http-equiv": "Content-Security-Policy", "content": policy}
+    content = policy.format(scripts=" ".join(["'self'", *hashes]))
+    attributes = {"http-equiv": "Content-Security-Policy", "content": content}
     meta = page.new_tag("meta", attrs=attributes)
     page.head.find("meta", charset=True).insert_after(meta)
 

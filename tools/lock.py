@@ -1,4 +1,4 @@
-"""Remake requirements.txt and requirements-measure.txt from the two .in files.
+"""Remake each requirements*.txt from its .in file.
 
 torch is written without its build's local version (2.13.0, not 2.13.0+cpu), and without
 the CUDA packages that only some builds need.
@@ -17,8 +17,9 @@ OPTIONS = (
 
 
 def main() -> None:
-    """Write both locks."""
+    """Write the locks."""
     lock("requirements.in", "requirements.txt")
+    lock("requirements-lite.in", "requirements-lite.txt")
     lock("requirements-measure.in", "requirements-measure.txt")
     path = Path("requirements-measure.txt")
     text = re.sub(r"^(torch==[\d.]+)\+\w+", r"\1", path.read_text(), flags=re.M)

@@ -8,12 +8,12 @@ SITE = _build/html
 NOTEBOOKS = $(wildcard book/*.ipynb)
 LIBRARY = $(shell find book/llm_memory -type f -not -path '*/__pycache__/*')
 SOURCES = _config.yml _toc.yml $(LIBRARY) $(NOTEBOOKS) \
-  $(wildcard book/*.md book/*.bib book/assets/* sphinx_extension/*.py)
+  $(wildcard book/*.md book/*.bib book/assets/* sphinx_extension/*.*)
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help book lite test lab execute measure measure-gpu serve bench lint format \
-  lock clean
+.PHONY: help book lite test lab execute measure measure-gpu serve bench release lint \
+  format lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 13
@@ -46,6 +46,9 @@ serve: book  ## serve the site on http://localhost:8000
 bench: .venv/.installed  ## time builds, notebooks and pages against their limits
 	$(VENV)/python tools/bench.py
 
+release: book  ## pack the site and the notebooks into dist/
+	$(VENV)/python tools/release.py
+
 lint: .venv/.installed  ## check style, notebooks included
 	$(VENV)/ruff check . && $(VENV)/ruff format --check .
 
@@ -56,7 +59,7 @@ lock: .venv/.installed .venv-measure/.installed  ## remake the exact lists of pa
 	$(VENV)/python tools/lock.py
 
 clean:  ## remove the site and every cache, not the environments
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis book/.pytest_cache
+	rm -rf _build dist .pytest_cache .ruff_cache .hypothesis book/.pytest_cache
 	find book tests tools sphinx_extension -name __pycache__ -prune -exec rm -rf {} +
 
 $(SITE)/.built: .venv/.installed $(SOURCES)

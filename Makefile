@@ -38,7 +38,7 @@ measure: .venv-measure/.installed  ## compare data/measured with PyTorch; WRITE=
 	PYTHONPATH=book $(MEASURE)/python -m llm_memory.measure $(if $(WRITE),--write)
 
 measure-gpu:  ## record a CUDA device, with the torch of PYTHON; SHAPES="--batch 1"
-	cd book && $(PYTHON) -m llm_memory.measure.gpu $(SHAPES)
+	PYTHONPATH=book $(PYTHON) -m llm_memory.measure.gpu $(SHAPES)
 
 serve: book  ## serve the site on http://localhost:8000
 	$(VENV)/python -m http.server --directory $(SITE) --bind 127.0.0.1 8000

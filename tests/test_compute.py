@@ -214,7 +214,8 @@ def test_the_crossover_is_the_first_batch_that_a_search_finds(cached, ridge):
     (work, moved), (more, moved_more) = by_hand(1, cached), by_hand(2, cached)
     assert found.limit == Fraction(more - work, moved_more - moved)
     assert found.ridge == ridge
-    assert repr(found).startswith("never" if first is None else "bound by compute")
+    when = "never" if first is None else f"from batch {first} on"
+    assert repr(found).startswith(f"bound by compute: {when}.")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import nbformat
 import pytest
 from explorer_demo import BUDGETS, LAYOUTS, MODELS, demo, demo_ledger
 
+import llm_memory as lm
 from llm_memory import ConfigError, Ledger, Tensor
 from llm_memory.explorer import Explorer, largest_fitting, module_source
 from llm_memory.expression import evaluate_tree
@@ -320,3 +321,32 @@ def test_what_a_notebook_stores_is_reproducible(executed):
     for kind in ("text/html", "text/plain"):
         assert first[kind] == second[kind]
         assert model not in first[kind]
+
+
+def test_a_ratio_of_a_step_is_compared_with_the_accelerators_own():
+    model = lm.load_model("Llama-3.1-70B")
+    explorer = lm.Explorer(
+        "ratio",
+        "FLOPs per byte",
+        {(): lm.roofline(model, "H200").intensity},
+        sliders={"b": (1, 4096, 1, 1), "t": (1, 2**20, 1, 1)},
+        budgets=["H100-80G", "RTX 4090"],
+        largest="b",
+        ratio="FLOPs per byte",
+    )
+    for card in ("H100-80G", "RTX 4090"):
+        step = lm.roofline(model, card)
+        for tokens in (1, 200, 5000):
+            explorer.budget, explorer.t, explorer.b = card, tokens, 300
+            first = step.compute_bound_batch(t=tokens).batch
+            assert explorer.largest == (first and first - 1)
+            bound = step.at(b=300, t=tokens)
+            assert explorer.fits == (bound.limit == "memory")
+            assert explorer.total == bound.intensity
+    assert "FLOPs per byte" in repr(explorer)
+    assert "GB" not in explorer._repr_html_()
+
+
+def test_an_unknown_ratio_is_refused():
+    with pytest.raises(ConfigError, match="FLOPs per byte"):
+        Explorer("ratio", "x", {}, ratio="bytes per FLOP")

@@ -17,7 +17,7 @@ from random_trees import oracle, random_tree, random_values
 from test_expression import MALFORMED, WITHOUT_VALUE, nested
 from test_site import CHAPTERS, OVERFLOW
 
-from llm_memory import ConfigError
+from llm_memory import ConfigError, load_model, roofline
 from llm_memory.explorer import Explorer, module_source
 from llm_memory.explorer_page import unit_pair
 from llm_memory.tree import LARGEST_DEPTH
@@ -92,6 +92,8 @@ def show(context, tmp_path):
 
 def expected(explorer, values):
     """What Python says the page must show at a setting."""
+    if explorer.ratio:
+        return expected_ratio(explorer, values)
     ledger = explorer.ledger_of(values)
     sizes = {str(symbol): values[str(symbol)] for symbol in ledger.symbols}
     total = ledger.evaluate(**sizes)
@@ -111,6 +113,41 @@ def expected(explorer, values):
         ),
         "sum": cells(total),
         "units": ["part", "bytes", si, iec],
+    }
+
+
+def expected_ratio(explorer, values):
+    """The same for FLOPs per byte, from FLOPs and bytes that are whole numbers."""
+    step = explorer.ledger_of(values)
+    sizes = {str(symbol): values[str(symbol)] for symbol in step.symbols}
+    moved = step.traffic.evaluate(**sizes)
+    work = {k: part.evaluate(**sizes) for k, part in step.work.parts.items()}
+    total = sum(work.values())
+    balance = int(explorer.budgets[values["budget"]] * moved)
+
+    def text(count, of=moved):
+        shown = format_decimal(Fraction(count, of))
+        return "< 0.01" if shown == "0.00" and count else shown
+
+    if total <= balance:
+        said = f"Bound by memory: computing takes {text(100 * total, balance)} % of "
+        said += "the time that the bytes take."
+    else:
+        said = f"Bound by compute: the bytes take {text(100 * balance, total)} % of "
+        said += "the time that computing takes."
+    largest = explorer.largest_of(values)
+    batch = f"Largest batch that memory binds, with these settings: {largest or 0:,}"
+    if largest is None:
+        batch = "No batch is bound by compute with these settings: memory binds all "
+        batch += "of them."
+    return {
+        "total": f"{text(total)} FLOPs per byte",
+        "exact": "",
+        "verdict": said,
+        "largest": batch,
+        "parts": sorted([name, text(count)] for name, count in work.items()),
+        "sum": [text(total)],
+        "units": ["part", "FLOPs per byte"],
     }
 
 
@@ -247,6 +284,32 @@ def test_every_setting_shows_pythons_values(show, seed):
         }
         set_controls(page, values)
         compare(page, values)
+    assert page.problems == []
+
+
+RATIO = Explorer(
+    "ratio",
+    "FLOPs per byte",
+    lambda model: roofline(load_model(model), "H200").intensity,
+    selects={"model": ["LLaMA-7B", "DeepSeek-V3", "Gemma-2-9B"]},
+    sliders={"b": (1, 4096, 1, 1), "t": (1, 2**20, 64, "power of two")},
+    budgets=["H100-80G", "V100-32G"],
+    largest="b",
+    ratio="FLOPs per byte",
+)
+
+
+def test_a_ratio_shows_pythons_values_and_no_error(show):
+    page, random = show(RATIO._repr_html_()), Random(5)
+    compare(page, RATIO.values, RATIO)
+    moods = set()
+    for _ in range(40):
+        values = {name: draw(random, each) for name, each in RATIO.controls.items()}
+        values["t"] = random.choice([1, 60, values["t"]])
+        set_controls(page, values)
+        compare(page, values, RATIO)
+        moods.add(page.locator(".ebx-verdict").get_attribute("data-mood"))
+    assert moods == {"fits", "over"}
     assert page.problems == []
 
 

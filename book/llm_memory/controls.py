@@ -1,13 +1,57 @@
 """The controls of an explorer: what may be chosen, and how it is called."""
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from .errors import ConfigError
 from .hardware import load_hardware
 from .symbols import TABLE
 from .tree import LARGEST_PLAIN
 
+
+@dataclass(frozen=True)
+class Ratio:
+    """What an explorer of a ratio is called, and what a reader is told.
+
+    Attributes:
+        unit, caption: of the numbers, of their table.
+        budget: what the line in the bar is.
+        fits, over: said below and above the line; {} is the smaller as % of the larger.
+        largest, any: the largest value of a slider below the line; there is no largest.
+        column: head of the largest values in the plain table.
+        limit: an accelerator's value.
+    """
+
+    unit: str
+    caption: str
+    budget: str
+    fits: str
+    over: str
+    largest: str
+    any: str
+    column: str
+    limit: Callable
+
+    @property
+    def spec(self) -> dict:
+        names = ("unit", "caption", "budget", "fits", "over", "largest", "any")
+        return {name: getattr(self, name) for name in names}
+
+
+RATIOS = {
+    "FLOPs per byte": Ratio(
+        "FLOPs per byte",
+        "FLOPs per byte moved, by part",
+        "the accelerator balances at",
+        "Bound by memory: computing takes {} % of the time that the bytes take.",
+        "Bound by compute: the bytes take {} % of the time that computing takes.",
+        "Largest batch that memory binds, with these settings: {}",
+        "No batch is bound by compute with these settings: memory binds all of them.",
+        "largest batch that memory binds",
+        lambda card: Fraction(card.flops, card.bandwidth),
+    )
+}
 LABELS = {
     "model": "Model",
     "dtype": "Data type",
@@ -135,11 +179,14 @@ def make_slider(name: str, ranged: tuple) -> Slider:
     return Slider(name, minimum, maximum, start, step)
 
 
-def make_budgets(budgets: "Mapping[str, int] | Iterable[str]") -> dict[str, int]:
-    """Return name -> bytes; accelerators by what their driver reports."""
+def make_budgets(
+    budgets: "Mapping[str, int] | Iterable[str]", ratio: Ratio | None = None
+) -> dict[str, int | Fraction]:
+    """Return name -> budget; accelerators by what their driver reports, or a ratio."""
     if isinstance(budgets, Mapping):
         return dict(budgets)
-    return {name: load_hardware(name).bytes for name in budgets}
+    limit = ratio.limit if ratio else lambda card: card.bytes
+    return {name: limit(load_hardware(name)) for name in budgets}
 
 
 def make_trait(control: Select | Slider):

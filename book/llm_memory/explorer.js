@@ -35,6 +35,7 @@
     check(names.size === controls.length, "names");
     check(isList(spec.parts) && spec.parts.every(isText), "parts");
     check(isList(spec.trees) && isList(spec.forms) && isList(spec.cases), "cases");
+    check(!spec.ratio || Object.values(spec.ratio).every(isText), "ratio");
     const trees = spec.trees.map((tree) => ({ tree, run: compile(tree) }));
     const forms = spec.forms.map((form) => readForm(form, spec, trees));
     check(spec.cases.every((index) => isIndex(index, forms)), "cases");
@@ -51,7 +52,7 @@
     const largest = spec.sliders.find((slider) => slider.name === spec.largest);
     return {
       id: spec.id, title: spec.title, parts: spec.parts, cases: spec.cases, forms,
-      controls, budgets, largest: budgets.length && largest,
+      controls, budgets, largest: budgets.length && largest, ratio: spec.ratio,
       selects: controls.slice(0, spec.selects.length),
       sliders: controls.slice(spec.selects.length, spec.selects.length + spec.sliders.length),
     };
@@ -89,20 +90,29 @@
 
   function readForm(form, spec, trees) {
     if (isText(form)) return { message: form, parts: [] };
-    check(isList(form), "form");
-    const parts = form.map(([part, tree]) => {
+    const list = spec.ratio ? form.parts : form;
+    check(isList(list) && (!spec.ratio || isIndex(form.per, trees)), "form");
+    const parts = list.map(([part, tree]) => {
       check(isIndex(part, spec.parts) && isIndex(tree, trees), "form");
       return { part, ...trees[tree] };
     });
-    return { message: "", parts };
+    return { message: "", parts, per: trees[form.per] };
   }
 
   // ---- What a setting amounts to. No page in here.
 
+  // Parts are bytes; of a ratio, what stands above its line. `per` is what stands below.
   function bytesOf(part, values) {
     const value = part.run(values);
     if (typeof value !== "bigint" || value < 0n) refuse("is not a number of bytes");
     return value;
+  }
+
+  // A budget in the parts' own unit: of a ratio, so many times what stands below.
+  function budgetOf(form, values, budget) {
+    if (budget === undefined || !form.per) return budget;
+    const { n, d } = typeof budget === "bigint" ? { n: budget, d: 1n } : budget;
+    return (bytesOf(form.per, values) * n) / d;
   }
 
   const sum = (form, values) =>
@@ -124,7 +134,10 @@
   // The largest value whose total fits: 0n if none does, null if there is no limit.
   // Totals grow with every size, so a bisection is exact.
   function largestFitting(form, values, name, budget) {
-    const fits = (size) => sum(form, new Map(values).set(name, size)) <= budget;
+    const fits = (size) => {
+      const tried = new Map(values).set(name, size);
+      return sum(form, tried) <= budgetOf(form, tried, budget);
+    };
     if (!fits(1n)) return 0n;
     let low = 1n, high = 2n;
     while (fits(high)) {
@@ -141,17 +154,21 @@
 
   function resultOf(spec, state) {
     const form = formOf(spec, state);
-    const budget = spec.budgets.find(({ name }) => name === state.budget)?.bytes;
-    if (form.message) return { form, budget, message: form.message };
+    const chosen = spec.budgets.find(({ name }) => name === state.budget)?.bytes;
+    const line = spec.ratio ? undefined : chosen;  // of a ratio it moves with the sizes
+    if (form.message) return { form, budget: line, message: form.message };
     try {
       const values = valuesOf(spec, state);
+      const budget = budgetOf(form, values, chosen);
       const bytes = form.parts.map((part) => bytesOf(part, values));
       const total = bytes.reduce((x, y) => x + y, 0n);
       const largest = spec.largest
-        ? largestFitting(form, values, spec.largest.name, budget) : undefined;
-      return { form, budget, bytes, total, largest };
+        ? largestFitting(form, values, spec.largest.name, chosen) : undefined;
+      const units = spec.ratio
+        ? { si: [spec.ratio.unit, bytesOf(form.per, values)] } : unitsFor(total);
+      return { form, budget, bytes, total, largest, units };
     } catch (error) {
-      return { form, budget, message: error.message };
+      return { form, budget: line, message: error.message };
     }
   }
 
@@ -290,7 +307,7 @@
     const svg = draw("svg", { class: "ebx-bar", "aria-hidden": "true" },
       makeHatches(uid), ...boxes, over, line);
     const mark = make("div", { class: "ebx-mark", "aria-hidden": "true" });
-    function show({ form, bytes = [], total = 0n, budget }) {
+    function show({ form, bytes = [], total = 0n, budget, units }) {
       const axis = budget !== undefined && budget > total ? budget : total;
       showOnly(boxes, partsOf(form));
       let x = 0n;
@@ -308,7 +325,8 @@
       setAttribute(over, "width", `${100 - at}%`);
       setAttribute(line, "x", `${at}%`);
       setAttribute(line, "transform", at > 50 ? "translate(-3 0)" : "");
-      setText(mark, `budget ${short(budget)}`);
+      setText(mark, spec.ratio
+        ? `${spec.ratio.budget} ${inUnit(budget, units.si)}` : `budget ${short(budget)}`);
       mark.style.marginLeft = at > 50 ? "0" : `${at}%`;
       mark.style.marginRight = at > 50 ? `${100 - at}%` : "0";
       mark.style.textAlign = at > 50 ? "right" : "left";
@@ -318,36 +336,37 @@
 
   function makeTable(spec, uid) {
     const si = make("th", { scope: "col" }), iec = make("th", { scope: "col" });
-    const rows = spec.parts.map((name, index) => makeRow(name, uid, index));
-    const foot = makeRow("total", uid, null);
+    const rows = spec.parts.map((name, index) => makeRow(name, uid, index, spec.ratio));
+    const foot = makeRow("total", uid, null, spec.ratio);
+    const heads = spec.ratio ? [si] : [make("th", { scope: "col" }, "bytes"), si, iec];
     const table = make("table", { class: "ebx-table" },
-      make("caption", {}, "Bytes by part"),
-      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "part"),
-        make("th", { scope: "col" }, "bytes"), si, iec)),
+      make("caption", {}, spec.ratio?.caption ?? "Bytes by part"),
+      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "part"), ...heads)),
       ...rows.map((row) => row.group),
       make("tfoot", {}, foot.node));
-    function show({ form, bytes = [], total, message }) {
+    function show({ form, bytes = [], total, units, message }) {
       table.hidden = message !== undefined;
       if (message !== undefined) return;
-      const units = unitsFor(total);
       setText(si, units.si[0]);
-      setText(iec, units.iec[0]);
+      if (units.iec) setText(iec, units.iec[0]);
       showOnly(rows.map((row) => row.group), partsOf(form));
       bytes.forEach((count, i) => {
         const part = form.parts[i];
-        rows[part.part].show(count, units, spec.sliders.length ? part : null);
+        const isExplained = spec.sliders.length && !spec.ratio;
+        rows[part.part].show(count, units, isExplained ? part : null);
       });
       foot.show(total, units, null);
     }
     return { node: table, show };
   }
 
-  function makeRow(name, uid, index) {
+  function makeRow(name, uid, index, ratio) {
     const swatch = index === null ? "" : draw("svg",
       { class: "ebx-swatch", "aria-hidden": "true" }, makeBox(uid, index));
     if (swatch) place(swatch.firstChild, 0, 100);
     const cells = [0, 1, 2].map(() => make("td"));
-    const node = make("tr", {}, make("th", { scope: "row" }, swatch, name), ...cells);
+    const shown = ratio ? [cells[1]] : cells;
+    const node = make("tr", {}, make("th", { scope: "row" }, swatch, name), ...shown);
     const small = make("td", { class: "ebx-formula", colspan: 4 });
     const detail = make("tr", { hidden: "" }, small);
     const group = make("tbody", {}, node, detail);
@@ -363,23 +382,31 @@
       }
       setDigits(cells[0], marked(count));
       setText(cells[1], decimal(count, units.si[1]));
-      setText(cells[2], decimal(count, units.iec[1]));
+      if (units.iec) setText(cells[2], decimal(count, units.iec[1]));
     }
     return { node, group, show };
   }
 
-  function verdict({ total, budget, message }) {
+  const filled = (text, value) => text.replace("{}", value);
+
+  function verdict({ total, budget, message }, ratio) {
     if (message !== undefined) return ["none", "This choice does not exist: " + message];
     if (budget === undefined) return ["none", ""];
+    if (ratio && total <= budget) {
+      return ["fits", filled(ratio.fits, decimal(100n * total, budget))];
+    }
+    if (ratio) return ["over", filled(ratio.over, decimal(100n * budget, total))];
     if (total <= budget) return ["fits", `Fits. ${short(budget - total)} stay free.`];
     const times = decimal(total, budget);
     const over = short(total - budget);
     return ["over", `Does not fit: ${over} too much, ${times} times the budget.`];
   }
 
-  function largestText({ largest, message }, slider) {
+  function largestText({ largest, message }, slider, ratio) {
     if (!slider || message !== undefined) return "";
     const { name } = slider;
+    if (ratio && largest === null) return ratio.any;
+    if (ratio) return filled(ratio.largest, marked(largest));
     if (largest === null) return `Any ${name} fits: the total stays below the budget.`;
     if (largest === 0n) return `Not even ${name} = 1 fits with these settings.`;
     return `Largest ${name} that fits with these settings: ${marked(largest)}`;
@@ -421,15 +448,15 @@
         drawn.set(name, state[name]);
       }
       result = resultOf(spec, state);
-      const { total, message } = result;
+      const { total, units, message } = result;
       const isNone = message !== undefined;
-      setText(headline, isNone ? "no total" : short(total));
-      setText(exact, isNone ? "" : `${inUnit(total, unitsFor(total).iec)}, `
+      setText(headline, isNone ? "no total" : inUnit(total, units.si));
+      setText(exact, isNone || spec.ratio ? "" : `${inUnit(total, units.iec)}, `
         + `exactly ${marked(total)} bytes`);
-      const [mood, words] = verdict(result);
+      const [mood, words] = verdict(result, spec.ratio);
       setText(judged, words);
       judged.dataset.mood = mood;
-      setText(largest, largestText(result, spec.largest));
+      setText(largest, largestText(result, spec.largest, spec.ratio));
       bar.show(result);
       table.show(result);
     }

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 
-from .controls import Values, make_budgets, make_select, make_slider, make_trait
+from .controls import RATIOS, Values, make_budgets, make_select, make_slider, make_trait
 from .errors import ConfigError, choose
-from .explorer_page import html, make_spec
+from .explorer_page import describe, html, make_spec
 from .expression import evaluate_tree, to_tree
 from .ledger import Ledger, largest_fitting
 
@@ -45,6 +45,8 @@ class Explorer:
         table: the select and the options of the plain table; the first five options of
             the first select if not given.
         labels: name -> label, for selects that the book has no label for.
+        ratio: what the cases are, if not ledgers: "FLOPs per byte" of a roofline's
+            `Intensity`. An accelerator's budget is then its own ratio.
 
     Raises:
         ConfigError: a name that cannot be used, an empty list of options, a range that
@@ -77,6 +79,7 @@ class Explorer:
         largest: str | None = None,
         table: tuple[str, Iterable] | None = None,
         labels: Mapping[str, str] | None = None,
+        ratio: str | None = None,
     ):
         super().__init__()
         self.id, self.title, self._cases, self._ledgers = id, title, cases, {}
@@ -86,7 +89,8 @@ class Explorer:
             make_select(*item, labels) for item in (selects or {}).items()
         )
         self.sliders = tuple(make_slider(*item) for item in (sliders or {}).items())
-        self.budgets = make_budgets(budgets)
+        self.ratio = choose("ratio", ratio, RATIOS) if ratio else None
+        self.budgets = make_budgets(budgets, self.ratio)
         self.controls = {each.name: each for each in (*self.selects, *self.sliders)}
         if self.budgets:
             self.controls["budget"] = make_select("budget", self.budgets, labels)
@@ -152,7 +156,8 @@ class Explorer:
         if self.searched is None:
             raise ConfigError("largest", None, "was not given to this explorer")
         budget, sizes = self.budgets[values["budget"]], dict(values)
-        tree = to_tree(self.ledger_of(values).bytes)
+        result = self.ledger_of(values)
+        tree = to_tree(result.total if self.ratio else result.bytes)
         return largest_fitting(
             lambda size: evaluate_tree(tree, sizes | {self.searched: size}) <= budget
         )
@@ -160,7 +165,7 @@ class Explorer:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in self.values.items())
         try:
-            total = f"{self.total:,} bytes"
+            total = describe(self)
         except ConfigError as error:
             total = str(error)
         return f"Explorer {self.id}: {shown}: {total}"

@@ -5,8 +5,11 @@ stands the table, for print, PDF, and programs that run no script.
 """
 
 import json
+from fractions import Fraction
 from html import escape
 from itertools import product
+
+from sympy import sympify
 
 from .errors import ConfigError
 from .expression import to_tree
@@ -49,8 +52,10 @@ def make_spec(explorer) -> dict:
     if explorer.budgets:
         spec["budgets"] = {
             "label": explorer.control("budget").label,
-            "bytes": [[k, to_tree(v)] for k, v in explorer.budgets.items()],
+            "bytes": [[k, to_tree(sympify(v))] for k, v in explorer.budgets.items()],
         }
+    if explorer.ratio:
+        spec["ratio"] = explorer.ratio.spec
     return spec | ({"largest": explorer.searched} if explorer.searched else {})
 
 
@@ -61,6 +66,13 @@ def html(explorer) -> str:
     return (
         f"<every-byte-explorer class='ebx' data-spec='{data}'>"
         f"<div class='ebx-plain'>{_table(explorer)}</div></every-byte-explorer>"
+    )
+
+
+def describe(explorer) -> str:
+    """Return the current total with its unit."""
+    return (
+        f"{_plain(explorer.total)} {explorer.ratio.unit if explorer.ratio else 'bytes'}"
     )
 
 
@@ -82,10 +94,17 @@ def _form(explorer, choice, parts: Pool, trees: Pool):
         ledger = explorer.ledger_of(dict(zip(names, choice, strict=True)))
     except ConfigError as error:
         return str(error)
-    return [
-        [parts.index(name or "all"), trees.index(to_tree(part.bytes))]
-        for name, part in ledger.parts.items()
+    if explorer.ratio:
+        shown = {name: part.total for name, part in ledger.work.parts.items()}
+    else:
+        shown = {name: part.bytes for name, part in ledger.parts.items()}
+    form = [
+        [parts.index(name or "all"), trees.index(to_tree(amount))]
+        for name, amount in shown.items()
     ]
+    if explorer.ratio:
+        return {"parts": form, "per": trees.index(to_tree(ledger.traffic.bytes))}
+    return form
 
 
 def _table(explorer) -> str:
@@ -93,12 +112,16 @@ def _table(explorer) -> str:
     name, options = explorer.table
     rows = [_measured(explorer, start | {name: option}) for option in options]
     totals = [total for total, _ in rows if isinstance(total, int)]
-    units = unit_pair(max(totals, default=0))
-    heads = [explorer.controls[name].label if name else "", "bytes", *units]
-    heads += [f"largest {explorer.searched} that fits"] if explorer.searched else []
+    ratio, searched = explorer.ratio, explorer.searched
+    units = () if ratio else unit_pair(max(totals, default=0))
+    heads = [explorer.controls[name].label if name else ""]
+    heads += [ratio.unit] if ratio else ["bytes", *units]
+    heads += [ratio.column if ratio else f"largest {searched} that fits"] * bool(
+        searched
+    )
     body = "".join(
         f"<tr><th scope='row'>{escape(str(option))}</th>"
-        f"{_cells(row, units, len(heads))}</tr>"
+        f"{_cells(row, units, len(heads), bool(searched))}</tr>"
         for option, row in zip(options, rows, strict=True)
     )
     shown = [f"{k} = {_plain(v)}" for k, v in start.items() if k != name]
@@ -118,15 +141,17 @@ def _measured(explorer, values: dict) -> tuple:
     return total, explorer.largest_of(values) if explorer.searched else None
 
 
-def _cells(row: tuple, units: tuple, columns: int) -> str:
+def _cells(row: tuple, units: tuple, columns: int, searched: bool) -> str:
     total, largest = row
     if isinstance(total, str):
         return f"<td class='text' colspan='{columns - 1}'>{escape(total)}</td>"
     texts = [_plain(total), *(format_decimal(in_unit(total, unit)) for unit in units)]
-    if columns > 4:
+    if searched:
         texts.append("any" if largest is None else _plain(largest))
     return "".join(f"<td>{text}</td>" for text in texts)
 
 
 def _plain(value) -> str:
+    if isinstance(value, Fraction):
+        return format_decimal(value)
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -120,7 +120,7 @@ class Crossover:
     Attributes:
         batch: sequences; None: never, whatever the batch.
         limit: FLOPs per byte that the step tends to as the batch grows.
-        ridge: FLOPs per byte from which the accelerator is bound by compute.
+        ridge: FLOPs per byte above which the accelerator is bound by compute.
     """
 
     batch: int | None
@@ -129,10 +129,11 @@ class Crossover:
 
     def __repr__(self) -> str:
         limit, ridge = (format_decimal(each, 1) for each in (self.limit, self.ridge))
-        tends = f"as the batch grows, the step tends to {limit} FLOPs per byte"
-        if self.batch is None:
-            return f"never bound by compute: {tends}; it would take {ridge}"
-        return f"bound by compute from batch {self.batch:,} on: {tends}, of {ridge}"
+        when = "never" if self.batch is None else f"from batch {self.batch:,} on"
+        return (
+            f"bound by compute: {when}. As the batch grows, the step tends to {limit} "
+            f"FLOPs per byte; it takes more than {ridge}"
+        )
 
 
 @dataclass(frozen=True)
@@ -255,8 +256,8 @@ def roofline(
     >>> step.at(b=1, t=2048)
     compute 0.014 ms, memory 4.265 ms: bound by memory, at most 234.4 tokens/s
     >>> step.compute_bound_batch(t=2048)
-    never bound by compute: as the batch grows, the step tends to 13.3 FLOPs per byte; \
-it would take 295.3
+    bound by compute: never. As the batch grows, the step tends to 13.3 FLOPs per \
+byte; it takes more than 295.3
     """
     choose("phase", phase, CACHED)
     card = load_hardware(hardware)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import every_byte_launch
+import lite_prose
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
@@ -90,6 +91,38 @@ def test_a_chapter_runs_offline_as_committed(run_chapter, stem):
     assert all(url.startswith(CDN) for url in page.foreign)  # asks for matplotlib
     figures = (ROOT / "book" / f"{stem}.ipynb").read_text().count('"image/svg+xml"')
     assert len(shown) - len(committed(stem)) == figures
+
+
+@pytest.mark.parametrize("stem", CHAPTERS)
+def test_prose_has_no_source_of_directives_and_roles(lite, stem):
+    notebook = read(lite / "files" / f"{stem}.ipynb", as_version=4)
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    left = re.compile(r"\{[\w:-]+\}`|^(?:`{3,}|:{3,})\{|^\([\w-]+\)=|^:\w+: ", re.M)
+    assert [text for text in prose if left.search(text)] == []
+
+
+def test_prose_becomes_plain():
+    values = {"n": {"text/plain": "'12 kB'"}, "e": {"text/latex": "$\\displaystyle x$"}}
+    source = (
+        "(slug)=\n# Title\n\n```{glue:math} e\n:label: eq-e\n```\n\nBy {eq}`eq-e`: "
+        "{glue:text}`n` in {ref}`that one <units>` {cite}`A1`, [](figure).\n\n"
+        "```{exercise} Fit\n:label: ex\nHow many?\n```\n\n"
+        "````{solution-start} ex\n:class: dropdown\n````\n\nTwo.\n\n"
+        "````{solution-end}\n````\n\n```{dropdown} Answer\n{glue:text}`n`\n```"
+    )
+    assert lite_prose.plain(source, values).split("\n\n") == [
+        "# Title",
+        "$$x \\tag{e}$$",
+        "By (e): 12 kB in that one [A1], *figure*.",
+        "**Exercise: Fit**",
+        "How many?",
+        "**Solution**",
+        "Two.",
+        "",
+        "<details><summary>Answer</summary>",
+        "12 kB",
+        "</details>",
+    ]
 
 
 def add_cell(page, code: str) -> None:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import lite_packages
+import lite_prose
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[1]
@@ -78,10 +79,15 @@ def main() -> None:
 
 
 def live(notebook: dict, stem: str) -> dict:
-    """Return a chapter for the browser: no outputs, its kernel, figures prepared."""
-    codes = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    for cell in codes:
-        cell |= {"outputs": [], "execution_count": None, "source": join(cell["source"])}
+    """Return a chapter for the browser: plain prose, no outputs, figures prepared."""
+    values, codes = lite_prose.glued(notebook), []
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"])  # which may be stored in lines
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+            codes.append(cell)
+        else:
+            cell["source"] = lite_prose.plain(cell["source"], values)
     drawing = [cell for cell in codes if re.search(r"\bfigures\b", cell["source"])]
     for cell in drawing[:1]:  # the one that imports them
         cell["source"] = FIGURES + cell["source"]
@@ -95,11 +101,6 @@ def live(notebook: dict, stem: str) -> dict:
     notebook["cells"].insert(0, first)
     notebook["metadata"] = {"kernelspec": KERNEL}
     return notebook
-
-
-def join(source: str | list[str]) -> str:
-    """Return the text of a cell, which a notebook may store in lines."""
-    return "".join(source)
 
 
 def configure(source: Path, start: list[str]) -> None:

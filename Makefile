@@ -49,8 +49,10 @@ bench: .venv/.installed  ## time builds, notebooks and pages against their limit
 release: book  ## pack the site and the notebooks into dist/
 	$(VENV)/python tools/release.py
 
-lint: .venv/.installed  ## check style, notebooks included
+lint: .venv/.installed  ## check style, spelling and how notebooks are stored
 	$(VENV)/ruff check . && $(VENV)/ruff format --check .
+	$(VENV)/codespell
+	$(VENV)/python tools/hygiene.py
 
 format: .venv/.installed  ## mend what ruff can mend
 	$(VENV)/ruff check --fix . && $(VENV)/ruff format .

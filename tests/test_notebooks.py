@@ -5,10 +5,13 @@ must say so.
 """
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 
 import chapter_rules
 import execute
+import hygiene
 import nbformat
 import pytest
 from conftest import ROOT
@@ -32,14 +35,62 @@ def test_a_notebook_was_executed_and_hides_nothing(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_stored_as_execute_writes_it(path):
-    notebook = nbformat.read(path, as_version=4)
-    ids = [cell.id for cell in notebook.cells]
-    assert ids == [f"{path.stem}-{i:02d}" for i in range(1, len(ids) + 1)]
-    assert set(notebook.metadata) == {"kernelspec"}
-    before = nbformat.writes(notebook, version=4)
-    execute.settle(notebook)
-    assert nbformat.writes(notebook, version=4) == before
-    assert path.read_text(encoding="utf-8") == before + "\n"
+    assert hygiene.problems(path) == []
+
+
+def spoil_ids(notebook):
+    notebook.cells[3]["id"] = "other"
+
+
+def spoil_metadata(notebook):
+    notebook.metadata["language_info"] = {"name": "python", "version": "3.11.2"}
+
+
+def spoil_order(notebook):
+    code_cells(notebook)[1].execution_count = 1
+
+
+def spoil_outputs(notebook):
+    code_cells(notebook)[1].outputs.append(
+        new_output("error", ename="E", evalue="", traceback=[])
+    )
+
+
+def spoil_stderr(notebook):
+    code_cells(notebook)[0].outputs.append(
+        new_output("stream", name="stderr", text="warning")
+    )
+
+
+def spoil_timing(notebook):
+    code_cells(notebook)[0].metadata["execution"] = {"started": "12:00"}
+
+
+SPOILERS = {
+    spoil_ids: "cells are not numbered by their place",
+    spoil_metadata: "metadata other than the kernel's",
+    spoil_order: "cells that were not run once, in order",
+    spoil_outputs: "an error as output",
+    spoil_stderr: "not written by `make execute`",
+    spoil_timing: "not written by `make execute`",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILERS, ids=lambda spoil: spoil.__name__)
+def test_hygiene_names_what_is_wrong(tmp_path, spoil):
+    path = tmp_path / CHAPTERS[0].name
+    notebook = nbformat.read(CHAPTERS[0], as_version=4)
+    spoil(notebook)
+    path.write_text(nbformat.writes(notebook, version=4) + "\n", encoding="utf-8")
+    assert SPOILERS[spoil] in hygiene.problems(path)
+    program = (sys.executable, ROOT / "tools" / "hygiene.py", path)
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{path}: {SPOILERS[spoil]}" in done.stdout
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def code(source: str, text: str = "", html: str = "", image: bool = False, **metadata):

@@ -27,7 +27,7 @@ class Stored(NamedTuple):
 
 def parameters(c: dict) -> list[Stored]:
     """List every parameter of a config, tied ones once, and the router's buffer."""
-    families = {"gpt2": _gpt2, "opt": _opt}
+    families = {"gpt2": _gpt2, "opt": _opt, "gptj": _gptj, "falcon": _falcon}
     return list(families.get(c["model_type"], _llama)(c))
 
 
@@ -106,11 +106,22 @@ def elements_per_token(c: dict, layout: str = "latent") -> int:
             return c["kv_lora_rank"] + c["qk_rope_head_dim"]
         keys = c["qk_nope_head_dim"] + c["qk_rope_head_dim"]
         return c["num_attention_heads"] * (keys + c["v_head_dim"])
-    if c["model_type"] == "gpt2":
+    if c["model_type"] in ("gpt2", "gptj"):
         return 2 * c["n_embd"]
+    if c["model_type"] == "falcon":
+        return 2 * kv_heads(c) * (c["hidden_size"] // c["num_attention_heads"])
     if c["model_type"] == "opt":
         return 2 * c["hidden_size"]
     return 2 * c["num_key_value_heads"] * c["head_dim"]
+
+
+def kv_heads(c: dict) -> int:
+    """Count the heads of the keys that transformers caches."""
+    if c["model_type"] == "falcon":
+        one = c["multi_query"] and not c["new_decoder_architecture"]
+        return 1 if one else c["num_attention_heads"]  # the new decoder repeats them
+    heads = c.get("num_key_value_heads") or c.get("num_attention_heads")
+    return heads or c["n_head"]
 
 
 def slots_in_use(t: int, block: int, window: int | None = None) -> int:
@@ -128,6 +139,35 @@ def _gpt2(c):
         yield Stored((shape[0],), layers)
     yield Stored((h,), 4 * layers)  # two norms, each with weight and bias
     yield Stored((h,), 2)
+    if not c["tie_word_embeddings"]:
+        yield Stored((c["vocab_size"], h))
+
+
+def _gptj(c):
+    h, f, layers = c["n_embd"], c["n_inner"], c["n_layer"]
+    yield Stored((c["vocab_size"], h))
+    yield Stored((h, h), 4 * layers, packed=True)
+    for shape in ((f, h), (h, f)):
+        yield Stored(shape, layers, packed=True)
+        yield Stored((shape[0],), layers)
+    yield Stored((h,), 2 * layers + 2)  # one norm a layer, one at the end
+    yield Stored((c["vocab_size"],))  # the head's bias
+    if not c["tie_word_embeddings"]:
+        yield Stored((c["vocab_size"], h))
+
+
+def _falcon(c):
+    h, f, layers = c["hidden_size"], c["ffn_hidden_size"], c["num_hidden_layers"]
+    new, one = c["new_decoder_architecture"], c["multi_query"]
+    heads = c["num_kv_heads"] if new else 1 if one else c["num_attention_heads"]
+    packed = h + 2 * heads * (h // c["num_attention_heads"])
+    yield Stored((c["vocab_size"], h))
+    for shape in ((packed, h), (h, h), (f, h), (h, f)):
+        yield Stored(shape, layers, packed=True)
+        if c["bias"]:
+            yield Stored((shape[0],), layers)
+    norms = c["num_ln_in_parallel_attn"] if c["parallel_attn"] else 2
+    yield Stored((h,), 2 * norms * layers + 2)
     if not c["tie_word_embeddings"]:
         yield Stored((c["vocab_size"], h))
 
@@ -216,7 +256,7 @@ def _mlps(c, i):
     plain = kind in ("mixtral", "gpt_oss")
     width = c["intermediate_size" if plain else "moe_intermediate_size"]
     yield Stored((experts, h))  # the router
-    if kind == "deepseek_v3":
+    if kind in ("deepseek_v3", "kimi_k2"):
         yield Stored((experts,), buffer=True)
     yield Stored((experts, 2 * width, h), 1, True, experts, parts=2)
     yield Stored((experts, h, width), 1, True, experts)

@@ -20,6 +20,10 @@ SIZES = {
         "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
         "ffn_dim", "max_position_embeddings",
     ),
+    "gptj": ("vocab_size", "n_embd", "n_layer", "n_head"),
+    "falcon": (
+        "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+    ),
     "llama": BASE,
     "mistral": BASE,
     "qwen2": BASE,
@@ -33,6 +37,7 @@ SIZES = {
     "gpt_oss": (*BASE, "num_local_experts", "num_experts_per_tok"),
     "deepseek_v2": LATENT,
     "deepseek_v3": LATENT,
+    "kimi_k2": LATENT,
 }  # fmt: skip
 WINDOWED = (
     "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "phi3", "gemma2",
@@ -40,8 +45,8 @@ WINDOWED = (
 )  # fmt: skip
 GROUPED = ("llama", "glm4", *WINDOWED)
 BIASED = ("llama", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "glm4", "gpt_oss")
-SPARSE = ("qwen3_moe", "mixtral", "gpt_oss", "deepseek_v2", "deepseek_v3")
-LATENT_FAMILIES = ("deepseek_v2", "deepseek_v3")
+SPARSE = ("qwen3_moe", "mixtral", "gpt_oss", "deepseek_v2", "deepseek_v3", "kimi_k2")
+LATENT_FAMILIES = ("deepseek_v2", "deepseek_v3", "kimi_k2")
 
 
 @st.composite
@@ -50,11 +55,12 @@ def configs(draw, families=tuple(SIZES), window=None):
     kind = draw(st.sampled_from(families))
     heads = draw(SMALL) * 2
     width, layers = heads * draw(SMALL), draw(SMALL)
-    if kind == "gpt2":
+    if kind in ("gpt2", "gptj"):
         config = {
-            "n_embd": width, "n_layer": layers, "n_head": heads,
+            "n_embd": 2 * width, "n_layer": layers, "n_head": heads,
             "n_positions": draw(WIDTH), "n_inner": draw(WIDTH),
         }  # fmt: skip
+        config |= {"rotary_dim": 2} if kind == "gptj" else {}
     else:
         config = {
             "hidden_size": width, "num_hidden_layers": layers,
@@ -78,6 +84,8 @@ def _family(draw, kind, width, heads, layers, window):
             "_remove_final_layer_norm": draw(FLAG),
             "word_embed_proj_dim": draw(st.sampled_from([width, draw(WIDTH)])),
         }  # fmt: skip
+    if kind == "falcon":
+        return draw(_falcon(heads))
     config = {"intermediate_size": draw(st.integers(1, 300))}
     if kind in GROUPED:
         divisors = [n for n in range(1, heads + 1) if heads % n == 0]
@@ -96,6 +104,19 @@ def _family(draw, kind, width, heads, layers, window):
     if kind in ("llama", "deepseek_v2"):
         config["mlp_bias"] = draw(FLAG)
     return config
+
+
+@st.composite
+def _falcon(draw, heads):
+    new = draw(FLAG)
+    divisors = [n for n in range(1, heads + 1) if heads % n == 0]
+    return {
+        "new_decoder_architecture": new, "multi_query": draw(FLAG),
+        "num_kv_heads": draw(st.sampled_from(divisors)) if new else heads,
+        "parallel_attn": new or draw(FLAG), "ffn_hidden_size": draw(WIDTH),
+        "num_ln_in_parallel_attn": draw(st.integers(1, 1 + new)),
+        "bias": draw(FLAG), "alibi": draw(FLAG),
+    }  # fmt: skip
 
 
 @st.composite

@@ -4,7 +4,7 @@ import json
 
 import by_hand
 import pytest
-from configs import SIZES, SPARSE, configs
+from configs import LATENT_FAMILIES, SIZES, SPARSE, configs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,15 +29,20 @@ MINIMAL = {
     "qwen3_moe": SMALL | {"moe_intermediate_size": 5, "num_experts": 4,
                           "num_experts_per_tok": 2},
     "mixtral": SMALL | {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "gptj": {"vocab_size": 96, "n_embd": 16, "n_layer": 2, "n_head": 4},
+    "falcon": {"vocab_size": 96, "hidden_size": 16, "num_hidden_layers": 2,
+               "num_attention_heads": 4},
     "gpt_oss": SMALL | {"num_local_experts": 4, "num_experts_per_tok": 2},
     "deepseek_v2": LATENT,
     "deepseek_v3": LATENT,
+    "kimi_k2": LATENT,
 }  # fmt: skip
 # A class default that does not fit sizes as small as these.
 FITTING = {
     "mistral": {"num_key_value_heads": 4}, "qwen2": {"num_key_value_heads": 4},
     "qwen3": {"num_key_value_heads": 4}, "mixtral": {"num_key_value_heads": 4},
     "deepseek_v3": {"num_key_value_heads": 4}, "gpt_oss": {"num_key_value_heads": 4},
+    "kimi_k2": {"num_key_value_heads": 4}, "gptj": {"rotary_dim": 2},
 }  # fmt: skip
 
 
@@ -66,8 +71,8 @@ def shortened(value) -> str:
 # ---- Sizes: what is required has no default, and must be a size.
 
 REQUIRED = [(kind, name) for kind, names in SIZES.items() for name in names]
-REQUIRED += [(k, "q_lora_rank") for k in ("deepseek_v2", "deepseek_v3")]
-REQUIRED += [(k, "n_shared_experts") for k in ("deepseek_v2", "deepseek_v3")]
+REQUIRED += [(k, "q_lora_rank") for k in LATENT_FAMILIES]
+REQUIRED += [(k, "n_shared_experts") for k in LATENT_FAMILIES]
 NO_SIZES = [0, -1, 1.5, 2.0, True, "8", None, 2**63, 10**400, [8], {}, float("nan")]
 
 
@@ -103,6 +108,14 @@ WRONG = {
     "a window that is null": ("gemma3_text", {"sliding_window": None}),
     "a pattern of no layer": ("gemma3_text", {"sliding_window_pattern": 0}),
     "an encoder": ("gemma3_text", {"use_bidirectional_attention": True}),
+    "more turned than a head is wide": ("gptj", {"rotary_dim": 6}),
+    "an odd part of a head": ("gptj", {"rotary_dim": 3}),
+    "KV heads without multi-query": ("falcon", {"num_kv_heads": 2}),
+    "KV heads that do not divide": ("falcon", {"num_kv_heads": 3}),
+    "a new decoder in series": ("falcon", {"parallel_attn": False}),
+    "two norms in the old decoder": ("falcon", {"num_ln_in_parallel_attn": 2}),
+    "three norms": ("falcon", {"num_ln_in_parallel_attn": 3}),
+    "an alibi that is null": ("falcon", {"alibi": None}),
     "no KV heads": ("llama", {"num_key_value_heads": 0}),
     "a head of no width": ("qwen3", {"head_dim": -128}),
     "dropout above one": ("gpt2", {"resid_pdrop": 1.5}),
@@ -125,11 +138,20 @@ WRONG = {
 }
 
 
+# What makes them wrong.
+BESIDE = {
+    "KV heads without multi-query": {"multi_query": False},
+    "KV heads that do not divide": {"new_decoder_architecture": True},
+    "a new decoder in series": {"new_decoder_architecture": True},
+    "three norms": {"new_decoder_architecture": True},
+}
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_a_field_that_is_present_but_wrong_is_refused(name):
     model_type, wrong = WRONG[name]
     (field,) = wrong
-    error = refused(minimal(model_type, **wrong))
+    error = refused(minimal(model_type, **BESIDE.get(name, {}), **wrong))
     assert (error.field, error.value) == (field, wrong[field])
 
 
@@ -159,6 +181,10 @@ ALIASES = [
     ("gpt2", "n_positions", "max_position_embeddings", 64),
     ("qwen3_moe", "num_experts", "num_local_experts", 3),
     ("mixtral", "num_local_experts", "num_experts", 3),
+    ("gptj", "n_embd", "hidden_size", 32),
+    ("gptj", "n_layer", "num_hidden_layers", 3),
+    ("falcon", "hidden_size", "n_embed", 32),
+    ("kimi_k2", "n_routed_experts", "num_experts", 3),
     ("gpt_oss", "num_local_experts", "num_experts", 3),
     ("gpt_oss", "num_experts_per_tok", "experts_per_token", 1),
     ("deepseek_v2", "n_routed_experts", "num_experts", 3),
@@ -218,6 +244,10 @@ CHANGES_MEMORY = [
     ("gemma3_text", "vision_config", {"hidden_size": 8}),
     ("glm4", "sliding_window", 512),
     ("gpt_oss", "n_shared_experts", 1),
+    ("falcon", "num_key_value_heads", 8),
+    ("falcon", "qk_layernorm", True),
+    ("gptj", "lm_head_bias", True),
+    ("kimi_k2", "index_n_heads", 64),
     ("glm4", "num_nextn_predict_layers", 1),
     ("deepseek_v3", "index_n_heads", 64),
     ("deepseek_v3", "index_head_dim", 128),
@@ -444,6 +474,30 @@ GLM_4_9B_0414 = {
     "rope_theta": 10000.0, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
     "transformers_version": "4.52.0.dev0", "use_cache": True, "vocab_size": 151552,
 }  # fmt: skip
+FALCON_7B = {
+    "alibi": False, "apply_residual_connection_post_layernorm": False,
+    "architectures": ["FalconForCausalLM"], "attention_dropout": 0.0, "bias": False,
+    "bos_token_id": 11, "eos_token_id": 11, "hidden_dropout": 0.0,
+    "hidden_size": 4544, "initializer_range": 0.02, "layer_norm_epsilon": 1e-05,
+    "model_type": "falcon", "multi_query": True, "new_decoder_architecture": False,
+    "num_attention_heads": 71, "num_hidden_layers": 32, "num_kv_heads": 71,
+    "parallel_attn": True, "torch_dtype": "bfloat16",
+    "transformers_version": "4.27.4", "use_cache": True, "vocab_size": 65024,
+}  # fmt: skip
+GPT_J_6B = {
+    "activation_function": "gelu_new", "architectures": ["GPTJForCausalLM"],
+    "attn_pdrop": 0.0, "bos_token_id": 50256, "embd_pdrop": 0.0,
+    "eos_token_id": 50256, "gradient_checkpointing": False,
+    "initializer_range": 0.02, "layer_norm_epsilon": 1e-05, "model_type": "gptj",
+    "n_embd": 4096, "n_head": 16, "n_inner": None, "n_layer": 28,
+    "n_positions": 2048, "resid_pdrop": 0.0, "rotary": True, "rotary_dim": 64,
+    "scale_attn_weights": True, "summary_activation": None,
+    "summary_first_dropout": 0.1, "summary_proj_to_labels": True,
+    "summary_type": "cls_index", "summary_use_proj": True,
+    "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}},
+    "tie_word_embeddings": False, "tokenizer_class": "GPT2Tokenizer",
+    "transformers_version": "4.18.0.dev0", "use_cache": True, "vocab_size": 50400,
+}  # fmt: skip
 REAL = {  # config, parameters, bytes in the bf16 cache of one token
     "Llama-3.2-1B": (LLAMA_32_1B, 1_235_814_400, 32_768),
     "Qwen2.5-0.5B": (QWEN_25_05B, 494_032_768, 12_288),
@@ -453,6 +507,9 @@ REAL = {  # config, parameters, bytes in the bf16 cache of one token
     "DeepSeek-V2-Lite": (DEEPSEEK_V2_LITE, 15_706_484_224, 31_104),
     "gemma-3-1b": (GEMMA_3_1B, 999_885_952, 26_624),
     "GLM-4-9B-0414": (GLM_4_9B_0414, 9_400_279_040, 40_960),
+    # Of falcon-7b's 7,217,189,760 published elements, V·h are the tied head's copy.
+    "falcon-7b": (FALCON_7B, 7_217_189_760 - 65_024 * 4544, 8_192),
+    "gpt-j-6b": (GPT_J_6B, 6_050_882_784, 458_752),
     "opt-350m": (OPT_350M, 331_196_416, 98_304),
     "opt-125m": (OPT_125M, 125_239_296, 36_864),
     "gpt2": (GPT_2, 124_439_808, 36_864),
@@ -530,7 +587,8 @@ def test_experts_are_the_ones_of_the_config(model_type):
     model = lm.load_model(config)
     plain = model_type in ("mixtral", "gpt_oss")
     width = config["intermediate_size"] if plain else 5
-    dense = 2 if model_type == "deepseek_v3" else 0  # three in the class, two layers
+    three = ("deepseek_v3", "kimi_k2")
+    dense = 2 if model_type in three else 0  # three in the class, two layers
     parts = lm.weights(model).parts
     routed = parts["routed experts"].elements if "routed experts" in parts else 0
     biases = 2 * width + 16 if model_type == "gpt_oss" else 0

@@ -326,6 +326,28 @@ def test_known_bytes_per_token(name, layout):
     assert round(4_997_120 / 70_272, 1) == 71.1
 
 
+FALCON_40B = {
+    "model_type": "falcon", "hidden_size": 8192, "num_hidden_layers": 60,
+    "num_attention_heads": 128, "num_kv_heads": 8, "vocab_size": 65024,
+    "multi_query": True, "new_decoder_architecture": True, "parallel_attn": True,
+    "alibi": False, "bias": False,
+}  # fmt: skip
+
+
+def test_falcon_40b_is_cached_repeated_or_grouped():
+    model = lm.load_model(FALCON_40B)
+    heads = {"latent": 128, "expanded": 128, "grouped": 8}  # transformers repeats
+    for layout, count in heads.items():
+        cache = lm.kv_cache(model, layout=layout)
+        assert cache.evaluate(b=1, t=1) == 60 * 2 * count * 64 * 2
+
+
+@pytest.mark.parametrize("name", ["Qwen3-0.6B", "DeepSeek-V3"])
+def test_a_layout_that_a_model_does_not_have_is_refused(name):
+    with pytest.raises(lm.ConfigError, match=r"^layout = 'grouped': must be one of"):
+        lm.kv_cache(lm.load_model(name), layout="grouped")
+
+
 # int8 and int4 keep an fp16 scale and an fp16 zero point per token and head.
 CACHE_BYTES = {"fp8": lambda width: width, "int8": lambda width: width + 4,
                "int4": lambda width: ceil(width / 2) + 4}  # fmt: skip
@@ -381,8 +403,7 @@ def test_ranks_together_hold_at_least_the_whole_cache(config, tp, batch, tokens)
     model, at = lm.load_model(config), {"b": batch, "t": tokens}
     whole = lm.kv_cache(model).evaluate(**at)
     latent = "kv_lora_rank" in config
-    heads = config.get("num_key_value_heads") or config.get("num_attention_heads")
-    heads = heads or config["n_head"]
+    heads = by_hand.kv_heads(config)
     if not latent and heads % tp and tp % heads:
         with pytest.raises(lm.ConfigError, match=r"^tp = \d+: must divide"):
             lm.kv_cache(model, tp=tp)
@@ -511,6 +532,11 @@ def structure(config) -> dict:
         flags["projected"] = config["word_embed_proj_dim"] != config["hidden_size"]
         last = config["do_layer_norm_before"] and not config["_remove_final_layer_norm"]
         flags["final_norm"] = last
+    if kind == "falcon":
+        new, parallel = config["new_decoder_architecture"], config["parallel_attn"]
+        flags |= {"bias": config["bias"], "parallel": parallel, "repeated": new}
+        flags["multi_query"] = config["multi_query"] and not new
+        flags["two_norms"] = parallel and config["num_ln_in_parallel_attn"] == 2
     if "q_lora_rank" in config:
         flags["query_latent"] = config["q_lora_rank"] is not None
     if kind in WINDOWED:
@@ -523,8 +549,9 @@ def sizes_of(config, *ledgers) -> dict:
     fields = {
         "V": ("vocab_size",), "h": ("hidden_size", "n_embd"),
         "L": ("num_hidden_layers", "n_layer"), "a": ("num_attention_heads", "n_head"),
-        "k": ("num_key_value_heads",), "d": ("head_dim",),
-        "f": ("intermediate_size", "n_inner", "ffn_dim"), "W": ("sliding_window",),
+        "k": ("num_key_value_heads", "num_kv_heads"), "d": ("head_dim",),
+        "f": ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"),
+        "W": ("sliding_window",),
         "C": ("max_position_embeddings", "n_positions"),
         "h_e": ("word_embed_proj_dim",), "m": ("moe_intermediate_size",),
         "E": ("n_routed_experts", "num_experts", "num_local_experts"),

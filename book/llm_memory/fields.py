@@ -50,7 +50,10 @@ def family(model_type: str) -> Mapping:
 
 @cache
 def _family(model_type: str) -> Mapping:
-    entry = table()["families"][model_type]
+    own = table()["families"][model_type]
+    entry = table()["families"].get(own.get("like"), {}) | own
+    for name in ("like", "source"):
+        entry.pop(name, None)
     fields: dict = {}
     for group in entry["groups"]:
         fields |= table()["groups"][group]

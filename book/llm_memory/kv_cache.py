@@ -86,7 +86,10 @@ def kv_cache(
         dtype: a name in `FORMATS`, or a `CacheFormat`. A quantised format adds a row
             of scales (and of zero points) per tensor.
         layout: for latent attention (MLA): "latent" keeps the latent and the rotary
-            key, "expanded" the keys and values of all heads. Others have one layout.
+            key, "expanded" the keys and values of all heads. Falcon's newer decoder:
+            transformers repeats keys and values for all query heads and keeps that;
+            "grouped" keeps the heads that differ, as serving engines do. Others have
+            one layout.
         block: tokens in a block of a paged cache; slots that hold no token are rows
             of their own. None: no paging.
         tp: tensor-parallel ranks. Heads are divided, and replicate once `tp` exceeds
@@ -114,8 +117,8 @@ def cache_layers(model, layout: str = "latent") -> list[CacheLayers]:
     >>> [layers.count for layers in cache_layers(load_model("Gemma-2-9B"))]
     [21, 21]
     """
-    choose("layout", layout, dict.fromkeys(LAYOUTS))
     tape = forward(model)
+    layout = _layout(tape, layout)
     layers = []
     for group in range(1, tape.groups + 1):
         inside = [each for each in tape.operations if each.group == group]
@@ -127,6 +130,14 @@ def cache_layers(model, layout: str = "latent") -> list[CacheLayers]:
         ]
         layers.append(CacheLayers(inside[0].count, tuple(kept)))
     return layers
+
+
+def _layout(tape, layout: str) -> str:
+    """Return the layout that is meant; "latent" is all heads where no latent is."""
+    known = {each.layout for operation in tape.operations for each in operation.cached}
+    grouped = "grouped" in known
+    choose("layout", layout, dict.fromkeys((*LAYOUTS, *["grouped"] * grouped)))
+    return "expanded" if grouped and layout == "latent" else layout
 
 
 def cache_ledger(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
-from sympy import Expr, sympify
+from sympy import Expr, S, sympify
 
 from . import fields
 from .errors import ConfigError, choose
@@ -31,7 +31,15 @@ FLAGS = {
     "norm_first": "the norm stands before each branch",
     "final_norm": "there is a norm before the head",
     "projected": "the embedding is narrower than the layers",
+    "parallel": "attention and MLP read the same input",
+    "two_norms": "attention and MLP have each a norm of their own, in parallel",
+    "multi_query": "all query heads share one key and value head",
+    "repeated": "keys and values are repeated for the query heads, then cached",
+    "rotary": "queries and keys are rotated by their position",
 }
+
+# Sizes on which a structure depends; all equal in the structure without options.
+SIZES_OF_STRUCTURE = ("word_embed_proj_dim", "hidden_size", "num_ln_in_parallel_attn")
 
 QUANT_METHOD = (
     "must be 'fp8' or 'mxfp4'; for another format leave quantization_config out and "
@@ -158,6 +166,10 @@ def symbolic(model_type: str, window: bool | None = None, **flags: bool) -> Mode
     if entry.get("derived"):
         sizes |= {"k": symbol("a"), "d": symbol("h") / symbol("a")}
     structure = _default_structure(entry) | flags
+    if structure.get("multi_query"):
+        sizes["k"] = S.One
+    if structure.get("repeated"):
+        sizes["k"] = symbol("k")
     if not query_latent:
         del sizes["c_q"]
     if "h_e" in sizes and not structure["projected"]:
@@ -227,7 +239,7 @@ def _default_structure(entry: Mapping) -> dict[str, bool]:
         for name, value in _defaults(entry).items()
         if entry["fields"][name]["kind"] == "flag"
     }
-    symbols = {"word_embed_proj_dim": 1, "hidden_size": 1}
+    symbols = dict.fromkeys(SIZES_OF_STRUCTURE, 1)
     return {
         flag: rule
         if isinstance(rule, bool)

@@ -4,7 +4,7 @@ from ..errors import choose
 from ..operations import Run
 from ..tape import Tape
 from ..timeline import Timeline
-from . import gpt2, gpt_oss, llama, mla, opt
+from . import falcon, gpt2, gpt_oss, gptj, llama, mla, opt
 
 FORWARDS = {
     "gpt2": gpt2.forward,
@@ -12,6 +12,8 @@ FORWARDS = {
     "llama": llama.forward,
     "mla": mla.forward,
     "gpt_oss": gpt_oss.forward,
+    "falcon": falcon.forward,
+    "gptj": gptj.forward,
 }
 
 

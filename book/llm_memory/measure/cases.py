@@ -28,6 +28,13 @@ LATENT = SMALL | {
     "topk_group": 2,
 }
 GPT2 = {"vocab_size": 320, "n_embd": 48, "n_layer": 3, "n_head": 6, "n_positions": 64}
+GPTJ = GPT2 | {"rotary_dim": 4}
+FALCON = {
+    "vocab_size": 320,
+    "hidden_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+}
 OPT = {
     "vocab_size": 320,
     "hidden_size": 48,
@@ -145,6 +152,41 @@ SWITCHES = {
         "attention_bias": False,
         "tie_word_embeddings": True,
     },
+    "gptj": GPTJ | {"model_type": "gptj"},
+    "gptj tied": GPTJ
+    | {"model_type": "gptj", "tie_word_embeddings": True, "n_inner": 100},
+    "falcon": FALCON | {"model_type": "falcon", "num_kv_heads": 6},
+    "falcon in series": FALCON
+    | {
+        "model_type": "falcon",
+        "parallel_attn": False,
+        "multi_query": False,
+        "alibi": True,
+        "bias": True,
+        "tie_word_embeddings": False,
+    },
+    "falcon series, one head": FALCON
+    | {
+        "model_type": "falcon",
+        "parallel_attn": False,
+        "num_ln_in_parallel_attn": 2,
+        "ffn_hidden_size": 100,
+    },
+    "falcon new": FALCON
+    | {
+        "model_type": "falcon",
+        "new_decoder_architecture": True,
+        "num_kv_heads": 2,
+        "bias": True,
+    },
+    "falcon new, one norm": FALCON
+    | {
+        "model_type": "falcon",
+        "new_decoder_architecture": True,
+        "multi_query": False,
+        "num_kv_heads": 3,
+        "num_ln_in_parallel_attn": 1,
+    },
     "gpt_oss": GROUPED
     | {
         "model_type": "gpt_oss",
@@ -173,6 +215,13 @@ SWITCHES = {
     },
     "deepseek_v2 lite": LATENT
     | {"model_type": "deepseek_v2", "q_lora_rank": None, "n_group": 1, "topk_group": 1},
+    "kimi_k2": LATENT
+    | {
+        "model_type": "kimi_k2",
+        "first_k_dense_replace": 1,
+        "n_group": 1,
+        "topk_group": 1,
+    },
     "deepseek_v3": LATENT | {"model_type": "deepseek_v3", "first_k_dense_replace": 2},
     "deepseek_v3 lite": LATENT
     | {

@@ -7,12 +7,16 @@ import torch
 import transformers
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
+from ..fields import table
+
 
 def build(config: dict, dtype: torch.dtype = torch.bfloat16, device: str = "meta"):
     """Return the model of a config, on the meta device, ready for inference."""
     fields = {name: value for name, value in config.items() if name != "model_type"}
     fields.pop("quantization_config", None)
-    settings = CONFIG_MAPPING[config["model_type"]](**fields)
+    entry = table()["families"][config["model_type"]]
+    model_type = entry.get("like", config["model_type"])
+    settings = CONFIG_MAPPING[model_type](**fields)
     settings._experts_implementation = "batched_mm"
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(

@@ -308,6 +308,8 @@ def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
 # (batch, tokens) of counted FLOPs: each switch by one shape, what is trained by three.
 FLOP_SHAPES = ((1, 1), (1, 10), (3, 9))
 FLOP_SHAPE_FOR_REAL = (2, 2048)
+# Families whose attention transformers does not look up by the kernel's name.
+OWN_ATTENTION = ("falcon", "gptj")
 # Values narrower than keys, which the flash kernel does not take.
 UNEVEN = SWITCHES["deepseek_v3"] | {"v_head_dim": 12}
 
@@ -317,7 +319,9 @@ def flop_cases() -> dict[str, tuple[dict, dict, tuple]]:
     switched = {
         f"{model}, {choice}": (config, CHOICES[choice], FLOP_SHAPES[2:])
         for model, config in (SWITCHES | {"deepseek_v3 uneven": UNEVEN}).items()
+        if not config.get("alibi")  # which is made of a mask of tokens alone
         for choice in ("eager", "efficient" if config is UNEVEN else "flash")
+        if choice == "eager" or config["model_type"] not in OWN_ATTENTION
     }
     trained = {
         f"{model}, {choice}": (config, CHOICES[choice], FLOP_SHAPES)

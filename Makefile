@@ -13,7 +13,7 @@ SOURCES = _config.yml _toc.yml $(LIBRARY) $(NOTEBOOKS) \
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .PHONY: help book lite test lab execute measure measure-gpu serve bench release lint \
-  format lock clean
+  format links lock newest clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 13
@@ -57,7 +57,14 @@ lint: .venv/.installed  ## check style, spelling and how notebooks are stored
 format: .venv/.installed  ## mend what ruff can mend
 	$(VENV)/ruff check --fix . && $(VENV)/ruff format .
 
+links: .venv/.installed  ## ask every other site that a page links to
+	$(VENV)/jupyter-book build . --path-output . --quiet --builder linkcheck
+
 lock: .venv/.installed .venv-measure/.installed  ## remake the exact lists of packages
+	$(VENV)/python tools/lock.py
+
+newest: .venv/.installed  ## pin the newest packages instead; then make test
+	$(VENV)/python tools/newest.py
 	$(VENV)/python tools/lock.py
 
 clean:  ## remove the site and every cache, not the environments

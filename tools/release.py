@@ -2,6 +2,7 @@
 
 The version and the date are those of CITATION.cff, and nowhere else. The same files
 give the same bytes: names are sorted, and every file has the date of the release.
+The chapters live in the browser (lite/) need a server and are left out.
 """
 
 import sys
@@ -32,6 +33,7 @@ def release(folder: Path) -> list[Path]:
     text = [ROOT / file for file in ABOUT]
     notebooks = [path for pattern in NOTEBOOKS for path in ROOT.glob(pattern)]
     pages = {path.relative_to(SITE).as_posix(): path for path in SITE.rglob("*")}
+    pages = {name: path for name, path in pages.items() if name[:5] != "lite/"}
     sources = {path.relative_to(ROOT).as_posix(): path for path in text + notebooks}
     licences = {path.name: path for path in text if "LICENSE" in path.name}
     packed = {"site": pages | licences, "notebooks": sources}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sympy import And, Eq, Expr, Ne, Not, Or, Piecewise, ceiling, false, sympify, true
 
+from . import gradients
 from .symbols import b, s, t
 
 CORE = "attention core"
@@ -72,8 +73,9 @@ class Heads:
 
         A single head is not copied but read again and again.
         """
-        single = Eq(self.k, 1)
-        return self._all_heads(x, x, single, Or(single, Eq(self.a, self.k)))
+        single, same = Eq(self.k, 1), Eq(self.a, self.k)
+        rule = gradients.shared_heads(x.shape, same)
+        return self._all_heads(x, x, single, Or(single, same), rule)
 
     def folded(self, x, original, cast=False):
         """Return keys or values for one product over b·a: a copy if need be.
@@ -101,19 +103,18 @@ class Heads:
         one = Or(Eq(b, 1), Eq(heads, 1))
         return one if self.packed else Or(one, Eq(x.shape[1], 1))
 
-    def _all_heads(self, x, original, single, viewed):
+    def _all_heads(self, x, original, single, viewed, rule=None):
         if self.a == self.k:
             return x
         heads = Piecewise((1, single), (self.a, true))
         shape = (b, heads, original.shape[1], original.shape[-1] / self.k)
         name = f"{original.name.rpartition('.')[2]} repeated"
-        return self.tape.copy(x, name, shape, viewed)
+        return self.tape.copy(x, name, shape, viewed, rule=rule)
 
 
 def recomputed(heads: Heads) -> tuple:
     """Nothing but what the core is computed from again is kept."""
-    heads.tape.save(*heads.inputs)
-    return heads.tape.make("attention", heads.shape), None
+    return heads.tape.make("attention", heads.shape, saved=heads.inputs), None
 
 
 def eager(heads: Heads) -> tuple:
@@ -123,19 +124,31 @@ def eager(heads: Heads) -> tuple:
     values = heads.repeated(heads.values)
     left = heads.by_head(heads.queries)
     right = heads.folded(keys, heads.keys, heads.cast)
-    tape.save(left, right)
-    scores = tape.make("scores", square)
+    scores = tape.make(
+        "scores", square,
+        of=(left, right), rule=gradients.batched_product, saved=(left, right),
+    )  # fmt: skip
     del left, right
-    scaled = tape.make("scores, scaled", square)
+    rule = gradients.like("of the scores")
+    scaled = tape.make("scores, scaled", square, of=(scores,), rule=rule)
     del scores
-    masked = tape.make("scores, masked", square)
+    masked = tape.make("scores, masked", square, of=(scaled,), rule=gradients.same)
     del scaled
     weights = _softmax(heads, masked)
     del masked
+    if heads.dropout:
+        mask = tape.make("attention mask", square, "bool")
+        weights = tape.make(
+            "attention map", square,
+            of=(weights,), rule=gradients.like("of the dropout"), saved=(mask,),
+        )  # fmt: skip
     right = heads.folded(values, heads.values)
-    tape.save(right)
-    by_head = tape.make("attention by head", heads.shape)
+    by_head = tape.make(
+        "attention by head", heads.shape,
+        of=(weights, right), rule=gradients.batched_product, saved=(weights, right),
+    )  # fmt: skip
     del right
+    by_head = tape.look(by_head, gradients.sorted_by_head(heads.a))
     sorted_already = Or(Eq(heads.a, 1), Eq(heads.queries.shape[1], 1))
     output = tape.copy(by_head, "attention", unless=sorted_already)
     return output, weights
@@ -143,31 +156,33 @@ def eager(heads: Heads) -> tuple:
 
 def _softmax(heads: Heads, masked):
     tape, square = heads.tape, heads.map
-    wide = masked
-    if heads.softmax != "bf16" and not tape.run.fused_cast:
-        wide = tape.make("scores in fp32", square, heads.softmax)
-    weights = tape.make("softmax", square, heads.softmax)
+    wide, narrow = masked, heads.softmax == "bf16"
+    if not narrow and not tape.run.fused_cast:
+        rule = gradients.cast("bf16")
+        wide = tape.make(
+            "scores in fp32", square, heads.softmax, of=(masked,), rule=rule
+        )
+    weights = tape.make(
+        "softmax", square, heads.softmax,
+        of=(wide,), rule=gradients.like("of the softmax"), saves_output=True,
+    )  # fmt: skip
     del wide
-    tape.save(weights)
-    if heads.softmax != "bf16":
-        weights = tape.make("attention map", square)
-    if heads.dropout:
-        mask = tape.make("attention mask", square, "bool")
-        weights = tape.make("attention map", square)
-        tape.save(mask)
-    tape.save(weights)
+    if not narrow:
+        rule = gradients.cast(heads.softmax)
+        weights = tape.make("attention map", square, of=(weights,), rule=rule)
     return weights
 
 
 def math(heads: Heads) -> tuple:
     """Plain operations in fp32; what is made in between is not derived."""
     tape, width = heads.tape, heads.queries.shape[-1] / heads.a
+    kept = []
     for name in ("queries", "repeated keys", "repeated values"):
         rows = heads.queries if name == "queries" else heads.keys
         shape = (b, heads.a, rows.shape[1], width)
-        tape.save(tape.make(f"{name} in fp32", shape, "fp32"))
-    tape.save(tape.make("softmax", heads.map, "fp32"))
-    return tape.make("attention", heads.shape), None
+        kept.append(tape.make(f"{name} in fp32", shape, "fp32"))
+    kept.append(tape.make("softmax", heads.map, "fp32"))
+    return tape.make("attention", heads.shape, saved=kept), None
 
 
 def flash(heads: Heads) -> tuple:
@@ -176,9 +191,7 @@ def flash(heads: Heads) -> tuple:
     rows = tape.make("log of the row sums", heads.map[:-1], "fp32")
     seed = tape.make("random seed", (2,), "uint64")
     offset = tape.make("random offset", (), "uint64")
-    output = tape.make("attention", heads.shape)
-    tape.save(*heads.inputs, output, rows, seed, offset)
-    return output, None
+    return _fused(heads, heads.inputs, (rows, seed, offset)), None
 
 
 def efficient(heads: Heads) -> tuple:
@@ -188,9 +201,15 @@ def efficient(heads: Heads) -> tuple:
     rounded = 32 * ceiling(heads.map[2] / 32)
     rows = tape.make("log of the row sums", (*heads.map[:2], rounded), "fp32")
     state = [tape.make(f"random {name}", (), "int64") for name in ("seed", "offset")]
-    output = tape.make("attention", heads.shape)
-    tape.save(heads.queries, *shared, output, rows, *state)
-    return output, None
+    return _fused(heads, (heads.queries, *shared), (rows, *state)), None
+
+
+def _fused(heads: Heads, inputs, kept):
+    return heads.tape.make(
+        "attention", heads.shape,
+        of=inputs, rule=gradients.fused_attention, saved=(*inputs, *kept),
+        saves_output=True,
+    )  # fmt: skip
 
 
 KERNELS = {"eager": eager, "flash": flash, "efficient": efficient, "math": math}

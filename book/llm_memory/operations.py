@@ -11,12 +11,18 @@ from .symbols import s
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """A piece of memory; `part` says what it is shown under."""
+    """A piece of memory, made in a group of layers, or in none (0).
+
+    `part` says what it is shown under. `carried` is a layer's input, made by the layer
+    before.
+    """
 
     name: str
     shape: tuple[Expr, ...]
     dtype: str
     part: str = ""
+    group: int = 0
+    carried: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +33,14 @@ class Activation:
         name, shape, dtype: as in a ledger's row.
         memory: the storages that it lies in, each with the condition under which it
             does: a reshape copies for some sizes and is a view for others.
+        node: the kernel that made it, for the backward.
     """
 
     name: str
     shape: tuple[Expr, ...]
     dtype: str = "bf16"
     memory: tuple[tuple[Storage, Boolean], ...] = ()
+    node: object = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Run:
         kept: how many of the tokens get logits; None: all.
         fused_cast: the eager softmax reads 16 bits and computes in fp32 by itself, as
             PyTorch's does for fp16 on CUDA.
+        recompute: "none", "full" or "core_attention", for a tape with a timeline.
         in_place: the cache has room for the tokens and is written in place.
     """
 
@@ -61,6 +70,7 @@ class Run:
     cached: Expr | None = None
     kept: Expr | None = None
     fused_cast: bool = False
+    recompute: str = "none"
     in_place: bool = False
 
     @property

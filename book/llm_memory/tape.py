@@ -6,12 +6,15 @@ it loads and the tensors that it puts into the KV cache. Every quantity of the b
 a reading of that list.
 """
 
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sympy import And, Expr, Min, Not, S, false, sympify, true
 
-from . import norms
+from . import gradients, norms
+from .backward import GRADIENTS, Graph
+from .gradients import Frame
 from .count import Product
 from .kernels import KERNELS, Heads, recomputed
 from .operations import Activation, Cached, Operation, Parameter, Run, Storage
@@ -54,9 +57,12 @@ class Tape:
         self.run = run or Run()
         self.timeline = timeline
         self.operations: list[Operation] = []
+        self.graph = Graph() if timeline and self.run.training else None
         self.groups = 0
+        self.output: Activation | None = None
         self._scope = Scope()
         self._saved: list[Activation] = []
+        self._positions = lambda: None
 
     @contextmanager
     def scope(self, prefix: str = "", count=None, part: str = "", whole: str = ""):
@@ -80,14 +86,19 @@ class Tape:
         """Look up one row per token: (b, s) ids → (b, s, width)."""
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
         kind = "fp32" if self.run.precision == "autocast" else "bf16"
-        rows_of_tokens = self.make(name, (b, self.run.tokens, width), kind)
+        rows_of_tokens = self.make(
+            name, (b, self.run.tokens, width), kind,
+            of=(table,), rule=gradients.lookup(table),
+        )  # fmt: skip
         return self._append("embedding", (), rows_of_tokens, [table])
 
     def positions(self) -> Activation:
         """Number the tokens of a sequence, after those that are cached: (1, s)."""
         shape = (1, self.run.tokens)
         counted = self.make("positions from 0", shape, "int64")  # noqa: F841
-        return self.make("positions", shape, "int64")
+        positions = self.make("positions", shape, "int64")
+        self._positions = weakref.ref(positions)
+        return positions
 
     def carried(self, x) -> Activation:
         """What a layer gets: x in the first layer, its forerunner's output in others.
@@ -97,11 +108,11 @@ class Tape:
         if not self.timeline:
             return x
         first = self.timeline.is_first(self.groups)
-        return self.copy(x, "layer input", unless=first, quiet=True)
+        return self.copy(x, "layer input", unless=first, carried=True)
 
     def linear(
         self, x, name, width, *, bias=False, split=None, heads=(), role="matrix",
-        transposed=False, checkpoint="", shared=None,
+        transposed=False, checkpoint="", shared=None, by_head=None,
     ) -> Activation:  # fmt: skip
         """Multiply the last axis: (…, in) → (…, width).
 
@@ -115,6 +126,7 @@ class Tape:
             role, transposed: as in `Parameter`.
             checkpoint: the module's name in the file, inside the layer, if it differs.
             shared: use this parameter, loaded earlier, in place of an own one.
+            by_head: heads of the output, if its gradient comes sorted by head.
         """
         inputs = x.shape[-1]
         shape = (inputs, width) if transposed else (width, inputs)
@@ -132,10 +144,18 @@ class Tape:
                     f"{name}.bias", (width,), "bias", split=axis, heads=heads
                 )
             )
-        self.save(self._cast(x))
+        read = self._cast(x)
+        kept = [read]
         if self.run.precision == "autocast":
-            self.save(self.make(f"{name}.weight in bf16", shape))
-        output = self.make(name, (*x.shape[:-1], width))
+            kept.append(self.make(f"{name}.weight in bf16", shape))
+        used = [shared, *own] if shared else own
+        edges = (used[0], x, *used[1:])
+        output = self.make(
+            name, (*x.shape[:-1], width), of=edges, rule=gradients.linear(*used),
+            saved=kept,
+        )  # fmt: skip
+        if by_head is not None:
+            output = self.look(output, gradients.sorted_by_token(by_head))
         tied = [shared] if shared else []
         part = PARTS.get(role, self._scope.part or role)
         work = (self._product(name, (*x.shape, width), part),)
@@ -147,7 +167,7 @@ class Tape:
         width = x.shape[-1]
         own = [self.parameter(f"{name}.{end}", (width,), "norm") for end in suffixes]
         wide = self.run.precision == "autocast"
-        output = norms.NORMS[kind](self, x, name, "fp32" if wide else x.dtype)
+        output = norms.NORMS[kind](self, x, name, own, "fp32" if wide else x.dtype)
         return self._append(kind, (x,), output, own if affine else [])
 
     def cache(self, *pairs: "tuple[Activation, Cached]") -> tuple[Activation, ...]:
@@ -259,24 +279,26 @@ class Tape:
 
     def add(self, x, y) -> Activation:
         """x + y; nothing is saved."""
-        return self._append("add", (x, y), self._like("sum", x))
+        output = self._like("sum", x, of=(x, y), rule=gradients.same)
+        return self._append("add", (x, y), output)
 
     def multiply(self, x, y) -> Activation:
         """x × y; the factor of each is saved."""
-        self.save(x, y)
-        return self._append("multiply", (x, y), self._like("product", x))
+        output = self._like(
+            "product", x, of=(x, y), rule=gradients.product, saved=(x, y)
+        )
+        return self._append("multiply", (x, y), output)
 
     def activate(self, x, function: str) -> Activation:
         """An activation function. Its input is saved; composed ones save more."""
+        kept = [] if function == "relu" else [x]
         if function == "gelu_new":  # 0.5·x·(1 + tanh(…)), written as five operations
-            self.save(x)
-            for step in ("0.5·x", "tanh", "1 + tanh"):
-                self.save(self.make(f"{function} {step}", x.shape))
-        elif function != "relu":
-            self.save(x)
-        output = self._like(function, x)
-        if function == "relu":
-            self.save(output)
+            steps = ("0.5·x", "tanh", "1 + tanh")
+            kept += [self.make(f"{function} {step}", x.shape) for step in steps]
+        output = self._like(
+            function, x, of=(x,), rule=gradients.like(f"of {function}"), saved=kept,
+            saves_output=function == "relu",
+        )  # fmt: skip
         return self._append("activate", (x,), output)
 
     def gate(self, x, function: str) -> Activation:
@@ -290,16 +312,18 @@ class Tape:
     def view(self, x, name, *last) -> Activation:
         """The same memory with another last axis, or part of it."""
         sizes = tuple(sympify(size) for size in (*x.shape[:-1], *last))
-        return self._watch(
-            Activation(self._scope.prefix + name, sizes, x.dtype, x.memory)
-        )
+        return self.look(x, name=self._scope.prefix + name, shape=sizes)
+
+    def look(self, x, rule=None, name=None, shape=None) -> Activation:
+        """The same memory in another way; `rule` if its backward makes something."""
+        node = self._node(rule, (x,), ()) if rule else x.node
+        view = Activation(name or x.name, shape or x.shape, x.dtype, x.memory, node)
+        return self._watch(view)
 
     def joined(self, x) -> Activation:
         """The same memory with the last two axes as one."""
         *first, heads, width = x.shape
-        return self._watch(
-            Activation(x.name, (*first, heads * width), x.dtype, x.memory)
-        )
+        return self.look(x, shape=(*first, heads * width))
 
     def last_tokens(self, x) -> Activation:
         """The tokens that get logits: the same memory, or part of it."""
@@ -307,14 +331,15 @@ class Tape:
         if kept is None:
             return x
         shape = (x.shape[0], kept, *x.shape[2:])
-        return self._watch(Activation(x.name, shape, x.dtype, x.memory))
+        return self.look(x, shape=shape)
 
     def dropout(self, x, rate) -> Activation:
         """Zero a share of the elements; the mask is saved, one byte per element."""
         if not rate or not self.run.training:
             return x
-        output = self._like("dropout", x)
-        self.save(self.make("dropout mask", x.shape, "bool"))
+        mask = self.make("dropout mask", x.shape, "bool")
+        rule = gradients.like("of the dropout")
+        output = self._like("dropout", x, of=(x,), rule=rule, saved=(mask,))
         return self._append("dropout", (x,), output)
 
     def rotary_tables(self, x, positions, width) -> tuple[Activation, Activation]:
@@ -338,14 +363,16 @@ class Tape:
     def rotate(self, x, tables) -> Activation:
         """Turn queries or keys by their position; only the tables are saved."""
         cos, sin = tables
-        self.save(cos, sin)
         by_cos = self._like("by cos", x)
         half = self.make("half, negated", (*x.shape[:-1], x.shape[-1] / 2), x.dtype)
         turned = self._like("halves swapped", x)
         del half
         by_sin = self._like("by sin", x)
         del turned
-        output = self.make(f"{x.name} rotated", x.shape, cos.dtype, prefix="")
+        output = self.make(
+            f"{x.name} rotated", x.shape, cos.dtype, prefix="",
+            of=(x, x), rule=gradients.rotation, saved=(cos, sin),
+        )  # fmt: skip
         del by_cos, by_sin
         return self._append("rotate", (x,), output)
 
@@ -368,10 +395,47 @@ class Tape:
         dropout = dropout if self.run.training else 0
         heads, groups = sympify(heads), sympify(groups)
         case = Heads(self, *inputs, heads, groups, softmax, dropout, cast, packed)
-        kernel = KERNELS[self.run.attention] if self.run.core else recomputed
-        output, weights = kernel(case)
         work = case.products(self._product)
+        kernel = KERNELS[self.run.attention] if self.run.core else recomputed
+        if self.graph is not None and not self.run.core:
+            kernel = KERNELS[self.run.attention]
+            output, weights = self._checkpoint(lambda _, each: kernel(each), case)
+        else:
+            output, weights = kernel(case)
+        del case
         return self._append("attention", inputs, output, products=work), weights
+
+    @property
+    def group(self) -> int:
+        """The group of layers that we are in; 0: none."""
+        return self._scope.group
+
+    @contextmanager
+    def at(self, scope: Scope):
+        """Go back to where a kernel of the forward ran."""
+        outer, self._scope = self._scope, scope
+        yield self
+        self._scope = outer
+
+    def block(self, function, *inputs):
+        """Run a layer; recomputed in full, it keeps nothing but what it is given."""
+        if self.graph is None or self.run.recompute != "full":
+            return function(self, *inputs)
+        return self._checkpoint(function, *inputs)
+
+    def _checkpoint(self, function, *inputs):
+        graph = self.graph
+        if graph.refilled is not None:
+            return function(self, *inputs)
+        graph.frame = Frame(function, inputs, self._scope, self._positions())
+        graph.frames.append(graph.frame)
+        result = function(self, *inputs)
+        graph.frame = None
+        return result
+
+    def values_by_head(self, heads):
+        """Return the heads of values whose gradient comes sorted by head, or None."""
+        return None if self.run.attention == "flash" else heads
 
     def parameter(self, name, shape, role, **facts) -> Parameter:
         """Describe a parameter named inside the current scope."""
@@ -391,45 +455,88 @@ class Tape:
         """Every parameter that is loaded, in order; tied ones once."""
         return [each for operation in self.operations for each in operation.parameters]
 
-    def make(self, name, shape, dtype="bf16", prefix=None) -> Activation:
-        """Run a kernel: its output, in memory of its own."""
-        output = self._watch(self._new(name, shape, dtype, prefix=prefix))
+    def make(
+        self, name, shape, dtype="bf16", prefix=None,
+        of=(), rule=None, saved=(), saves_output=False,
+    ) -> Activation:  # fmt: skip
+        """Run a kernel: its output, in memory of its own.
+
+        Args:
+            name, shape, dtype: of the output.
+            prefix: of the name; None: where we are on the tape.
+            of: the inputs that get a gradient, parameters among them.
+            rule: the kernel's backward, one of `gradients`; None: it has none.
+            saved: what is kept for the rule.
+            saves_output: keep the output too.
+        """
+        node = self._node(rule, of, saved, saves_output) if rule else None
+        output = self._watch(self._new(name, shape, dtype, prefix, node=node))
         self._record(output)
+        if not self.timeline:
+            self._saved += (*saved, *([output] if saves_output else ()))
+        if saves_output and node:
+            self.graph.keep_output(node, output)
         return output
 
     def copy(
-        self, x, name, shape=None, unless=false, prefix=None, quiet=False
+        self, x, name, shape=None, unless=false, prefix=None, carried=False, rule=None
     ) -> Activation:
         """Copy x, `unless` a condition holds: then only look at it in another way."""
         unless = sympify(unless)
-        if unless == true:
+        if unless == true and not rule:
             return x
-        own = self._new(name, shape or x.shape, x.dtype, prefix)
+        own = self._new(name, shape or x.shape, x.dtype, prefix, carried=carried)
         seen = tuple((each, And(unless, holds)) for each, holds in x.memory)
         memory = ((own.memory[0][0], Not(unless)), *seen)
-        output = self._watch(Activation(own.name, own.shape, own.dtype, memory))
-        if not quiet:
+        node = self._node(rule, (x,), ()) if rule else x.node
+        output = self._watch(Activation(own.name, own.shape, own.dtype, memory, node))
+        if not carried:
             self._record(output)
         return output
 
-    def save(self, *tensors: Activation) -> None:
-        """Keep tensors for the backward."""
-        if not self.timeline:
-            self._saved += tensors
+    def gradient(self, name, shape, dtype) -> Activation:
+        """Run a kernel of the backward."""
+        return self.make(f"gradient {name}", shape, dtype)
+
+    def gradients(self, name, shapes, dtype="bf16") -> tuple[Activation, ...]:
+        """Run a kernel of the backward that makes several tensors."""
+        return tuple(self.gradient(name, shape, dtype) for shape in shapes)
+
+    def parameter_gradient(self, parameter) -> Activation:
+        """Run the kernel that makes a parameter's gradient."""
+        dtype = "bf16"
+        new = self._new(
+            f"{parameter.name}.grad", parameter.shape, dtype, "", GRADIENTS
+        )
+        self._watch(new)
+        self._record(new)
+        return new
+
+    def _node(self, rule, of, saved, saves_output=False):
+        if self.graph is None:
+            return None
+        return self.graph.add(rule, of, saved, self._scope, saves_output)
+
+    def sum_of(self, first, second) -> Activation:
+        """Add two gradients of one tensor."""
+        return self.make("gradients, summed", first.shape, first.dtype)
 
     def _cast(self, x) -> Activation:
         """Return x in bf16; autocast makes a copy for each operation that reads it."""
         return x if x.dtype == "bf16" else self.make(f"{x.name} in bf16", x.shape)
 
-    def _like(self, name, x) -> Activation:
-        return self.make(name, x.shape, x.dtype)
+    def _like(self, name, x, **facts) -> Activation:
+        return self.make(name, x.shape, x.dtype, **facts)
 
-    def _new(self, name, shape, dtype="bf16", prefix=None, part="") -> Activation:
+    def _new(
+        self, name, shape, dtype="bf16", prefix=None, part="", carried=False, node=None
+    ) -> Activation:
         sizes = tuple(sympify(size) for size in shape)
         scope = self._scope
         name = (scope.prefix if prefix is None else prefix) + name
-        storage = Storage(name, sizes, dtype, part or scope.part)
-        return Activation(name, sizes, dtype, ((storage, true),))
+        part = part or scope.part
+        storage = Storage(name, sizes, dtype, part, scope.group, carried)
+        return Activation(name, sizes, dtype, ((storage, true),), node)
 
     def _watch(self, tensor) -> Activation:
         return self.timeline.watch(tensor) if self.timeline else tensor

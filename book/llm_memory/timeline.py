@@ -135,30 +135,32 @@ class Timeline:
 
     def _rows(self, index: int, moment: Moment) -> Iterator[Tensor]:
         for storage, condition in moment.alive.items():
-            yield _row(storage, _number(condition))
-        for number, group in enumerate(self.groups, 1):
-            is_here = number == moment.group
-            earlier = self._earlier(number, moment)
-            has_run = int(number <= moment.entered and not is_here)
+            yield row(storage, number(condition))
+        for place, group in enumerate(self.groups, 1):
+            is_here = place == moment.group
+            earlier = self._earlier(place, moment)
+            has_run = int(place <= moment.entered and not is_here)
             for tensor in group.kept:
                 for storage, condition in tensor.memory:
-                    yield _row(storage, (earlier - has_run) * _number(condition))
+                    yield row(storage, (earlier - has_run) * number(condition))
             for storage, released in group.found.items():
                 still = group.count - earlier - int(is_here and index >= released)
-                yield _row(storage, still)
+                yield row(storage, still)
 
-    def _earlier(self, number: int, moment: Moment) -> Expr:
+    def _earlier(self, place: int, moment: Moment) -> Expr:
         """Return how many layers of a group were done before a moment."""
         if moment.group:
-            return self.groups[moment.group - 1].earlier[number - 1]
-        return self.groups[number - 1].count if moment.entered else S.Zero
+            return self.groups[moment.group - 1].earlier[place - 1]
+        return self.groups[place - 1].count if moment.entered else S.Zero
 
 
-def _row(storage: Storage, count: Expr) -> Tensor:
+def row(storage: Storage, count: Expr) -> Tensor:
+    """Return a storage as a ledger's row."""
     return Tensor(storage.name, storage.shape, storage.dtype, count, storage.part)
 
 
-def _number(condition: Boolean) -> Expr:
+def number(condition: Boolean) -> Expr:
+    """Return 1 where a condition holds, and 0 elsewhere."""
     if condition == true:
         return Integer(1)
     return Piecewise((S.One, condition), (S.Zero, True))

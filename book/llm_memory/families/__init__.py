@@ -35,7 +35,7 @@ def forward(
         ConfigError: the family has no tape, or the model has no such layers.
     """
     tape = Tape(run, timeline)
-    choose("family", model.family, FORWARDS)(tape, model)
+    tape.output = choose("family", model.family, FORWARDS)(tape, model)
     if mtp:
         mla.multi_token_prediction(tape, model)
     return tape

@@ -9,7 +9,7 @@ from ..tape import Tape
 from .llama import head
 
 
-def forward(tape: Tape, model) -> None:
+def forward(tape: Tape, model) -> Activation:
     """Token and position embedding, layers, final norm, head."""
     x = tape.embedding("transformer.wte", model.V, model.h)
     embedding = tape.parameters[0]
@@ -19,7 +19,7 @@ def forward(tape: Tape, model) -> None:
         with tape.scope("transformer.h.{i}.", layers.count):
             x = layer(tape, model, x)
     x = tape.norm(x, "transformer.ln_f", "layer_norm")
-    head(tape, model, x, embedding)
+    return head(tape, model, x, embedding)
 
 
 def layer(tape: Tape, model, x: Activation) -> Activation:

@@ -22,13 +22,13 @@ GLM_NORMS = (
 )
 
 
-def forward(tape: Tape, model, attend=None, mixture=None) -> None:
+def forward(tape: Tape, model, attend=None, mixture=None) -> Activation:
     """Embedding, layers, final norm, head.
 
     `attend` replaces the attention, `mixture` the MLP of sparse layers.
     """
     x, embedding = body(tape, model, attend or attention, mixture or moe.mlp)
-    head(tape, model, x, embedding)
+    return head(tape, model, x, embedding)
 
 
 def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
@@ -41,7 +41,7 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     for layers in model.layers:
         with tape.scope("model.layers.{i}.", layers.count):
             x = tape.carried(x)
-            x = layer(tape, model, layers, x, tables, attend, mixture)
+            x = tape.block(layer, model, layers, x, tables, attend, mixture)
     x = tape.norm(x, "model.norm")
     return x, embedding
 
@@ -86,13 +86,20 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
         del packed
     else:
         bias = model.bias
-        q = tape.linear(x, "q_proj", a * d, bias=bias, split="output", heads=(a,))
+        q = tape.linear(
+            x, "q_proj", a * d, bias=bias, split="output", heads=(a,), by_head=a
+        )
         if model.qk_norm:
             q = _norm_heads(tape, q, "q_norm", a, d)
-        key = tape.linear(x, "k_proj", k * d, bias=bias, split="output", heads=(k,))
+        key = tape.linear(
+            x, "k_proj", k * d, bias=bias, split="output", heads=(k,), by_head=k
+        )
         if model.qk_norm:
             key = _norm_heads(tape, key, "k_norm", k, d)
-        value = tape.linear(x, "v_proj", k * d, bias=bias, split="output", heads=(k,))
+        value = tape.linear(
+            x, "v_proj", k * d, bias=bias, split="output", heads=(k,),
+            by_head=tape.values_by_head(k),
+        )  # fmt: skip
     q, key = tape.rotate(q, tables), tape.rotate(key, tables)
     key, value = tape.cache(
         (key, Cached("keys", "keys", k, d, layers.window)),
@@ -122,9 +129,9 @@ def mlp(tape: Tape, model, x: Activation, width) -> Activation:
     return tape.linear(y, "down_proj", model.h, bias=bias, split="input")
 
 
-def head(tape: Tape, model, x: Activation, embedding) -> None:
+def head(tape: Tape, model, x: Activation, embedding) -> Activation:
     """Logits (b, s, V); a tied head multiplies by the embedding again."""
-    tape.linear(
+    return tape.linear(
         tape.last_tokens(x), "lm_head", model.V, role="head", split="output",
         shared=embedding if model.tied else None,
     )  # fmt: skip

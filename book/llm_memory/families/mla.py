@@ -11,9 +11,9 @@ from ..tape import Tape
 from . import llama
 
 
-def forward(tape: Tape, model) -> None:
+def forward(tape: Tape, model) -> Activation:
     """LLaMA's frame around latent attention."""
-    llama.forward(tape, model, attention)
+    return llama.forward(tape, model, attention)
 
 
 def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:

@@ -10,7 +10,7 @@ from .llama import head
 POSITION_OFFSET = 2  # OPT's position table starts two rows late
 
 
-def forward(tape: Tape, model) -> None:
+def forward(tape: Tape, model) -> Activation:
     """Token and position embedding, layers, final norm, head."""
     with tape.scope("model.decoder."):
         x = tape.embedding("embed_tokens", model.V, model.h_e)
@@ -29,7 +29,7 @@ def forward(tape: Tape, model) -> None:
             x = _norm(tape, model, x, "final_layer_norm")
         if model.projected:
             x = tape.linear(x, "project_out", model.h_e, role="projection")
-    head(tape, model, x, embedding)
+    return head(tape, model, x, embedding)
 
 
 def layer(tape: Tape, model, x: Activation) -> Activation:

@@ -1,0 +1,113 @@
+"""The backward: nodes in the reverse of the order in which the forward made them.
+
+What several users of a tensor send back is summed in a new tensor. (PyTorch can add in
+place where nothing else refers to the first summand, but not while a dispatch mode
+looks on, as the one does that measures here.)
+"""
+
+from .gradients import Frame, Node, Stop
+from .operations import Activation, Parameter
+
+GRADIENTS = "gradients"
+
+
+class Graph:
+    """The nodes of a forward."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.uses: dict[str, int] = {}
+        self.frames: list[Frame] = []
+        self.frame: Frame | None = None
+        self.refilled: list[Node] | None = None
+
+    def add(self, rule, of, saved, scope, saves_output=False) -> Node | None:
+        """Append a kernel's node, and count who will send a gradient to a parameter.
+
+        In a checkpointed block the node waits for its saved tensors; when the block
+        runs again, they are filled in.
+        """
+        if self.refilled is not None:
+            return self._refill(saved, saves_output)
+        edges = (x.node if isinstance(x, Activation) else x for x in of)
+        frame = self.frame if saved or saves_output else None
+        node = Node(rule, tuple(edges), [] if frame else list(saved), scope, frame)
+        if frame:
+            frame.wait(node)
+        self.nodes.append(node)
+        for edge in node.edges:
+            if isinstance(edge, Parameter):
+                self.uses[edge.name] = self.uses.get(edge.name, 0) + 1
+        return node
+
+    def _refill(self, saved, saves_output) -> Node | None:
+        if not saved and not saves_output:
+            return None
+        node = self.refilled.pop(0)
+        node.saved += saved
+        if not self.refilled and not saves_output:
+            raise Stop
+        return node
+
+    def keep_output(self, node: Node, output: Activation) -> None:
+        """Save a kernel's output for its own backward."""
+        if node.frame is None or self.refilled is not None:
+            node.saved.append(output)
+        if self.refilled == []:
+            raise Stop
+
+
+def recompute(tape, frame: Frame) -> None:
+    """Run a checkpointed block again, until all that it saves is there."""
+    graph = tape.graph
+    graph.refilled, frame.waiting = frame.waiting, []
+    try:
+        with tape.at(frame.scope):
+            frame.block(tape, *frame.inputs)
+    except Stop:
+        pass
+    graph.refilled = None
+
+
+def backward(tape) -> None:
+    """Visit every node from the loss down, and keep the gradients of parameters."""
+    buffers: dict[object, Activation] = {}
+    nodes = tape.graph.nodes
+    ones = tape.gradient("of the loss", (), "fp32")
+    buffers[nodes[-1]] = ones
+    while nodes:
+        node = nodes.pop()
+        if node not in buffers:
+            node.saved.clear()
+            continue
+        if node.frame and node.frame.waiting:
+            recompute(tape, node.frame)
+        with tape.at(node.scope):
+            grad = buffers.pop(node)
+            found = list(node.rule(tape, node.saved, grad))
+            del grad
+            node.saved.clear()
+            if node.frame:
+                node.frame.release()
+            for edge in node.edges:
+                each = found.pop(0)
+                _send(tape, buffers, edge, each)
+                del each
+            del found
+        del node
+
+
+def _send(tape, buffers, edge, gradient) -> None:
+    if edge is None:
+        return
+    key = edge.name if isinstance(edge, Parameter) else edge
+    if key in buffers:
+        first = buffers[key]
+        total = tape.sum_of(first, gradient)
+        buffers[key] = total
+    else:
+        buffers[key] = gradient
+    if isinstance(edge, Parameter):
+        tape.graph.uses[key] -= 1
+        if not tape.graph.uses[key]:
+            tape.timeline.keep_gradient(buffers.pop(key), tape.group)

@@ -1,0 +1,249 @@
+"""The backward of each kernel: what it makes, in the framework's order.
+
+A rule gets the tape, the tensors that its kernel saved and the gradient of the output.
+It returns the gradients of the kernel's inputs, in their order. What it does not return
+is released when it ends, as are the gradient and the saved tensors.
+"""
+
+from dataclasses import dataclass, field
+
+from sympy import Eq, Or
+
+from .operations import Activation, Parameter
+from .symbols import b
+
+
+@dataclass(eq=False)
+class Node:
+    """A kernel that the backward visits.
+
+    Attributes:
+        rule: its backward.
+        edges: for each input the node that made it, a parameter, or None.
+        saved: what the rule needs.
+        group: the group of layers that it belongs to.
+        scope: where on the tape it stands.
+        frame: the checkpointed block that recomputes `saved`, if any.
+    """
+
+    rule: object
+    edges: tuple
+    saved: list[Activation]
+    scope: object
+    frame: "Frame | None" = None
+
+
+@dataclass(eq=False)
+class Frame:
+    """A checkpointed block: what it is called with, and what it will fill again.
+
+    Attributes:
+        block: the function to call again.
+        inputs: what it is called with, held until everything in it is released.
+        scope: where on the tape it stands.
+        positions: the position ids, with which each block is called too.
+        waiting: nodes that lack their saved tensors, in the order of the forward.
+        unreleased: nodes whose saved tensors are still needed.
+    """
+
+    block: object
+    inputs: tuple
+    scope: object
+    positions: Activation | None = None
+    waiting: list[Node] = field(default_factory=list)
+    unreleased: int = 0
+
+    @property
+    def tensors(self) -> list[Activation]:
+        """The tensors among the inputs, the heads' too."""
+        given = [self.positions, *self.inputs, *getattr(self.inputs[0], "inputs", ())]
+        return [each for each in given if isinstance(each, Activation)]
+
+    def wait(self, node: Node) -> None:
+        """Have a node's saved tensors made again."""
+        self.waiting.append(node)
+        self.unreleased += 1
+
+    def release(self) -> None:
+        """Note that a node is done; with the last one, the inputs are let go."""
+        self.unreleased -= 1
+        if not self.unreleased:
+            self.block, self.inputs, self.positions = None, (), None
+
+
+class Stop(Exception):
+    """Everything that a block saves is there again: the rest of it is not run."""
+
+
+def same(tape, saved, grad):
+    """Pass the gradient on, to one input or to two."""
+    return grad, grad
+
+
+def cast(dtype):
+    """Cast the gradient back."""
+
+    def rule(tape, saved, grad):
+        return (tape.gradient("cast", grad.shape, dtype),)
+
+    return rule
+
+
+def like(name):
+    """Make one tensor of the gradient's size."""
+
+    def rule(tape, saved, grad):
+        return (tape.gradient(name, grad.shape, grad.dtype),)
+
+    return rule
+
+
+def spread(shape):
+    """Spread the gradient of a mean over what was averaged."""
+
+    def rule(tape, saved, grad):
+        return (tape.gradient("of the mean, spread", shape, grad.dtype),)
+
+    return rule
+
+
+def power(tape, saved, grad):
+    """A power of the input or output, times a factor, times the gradient."""
+    raised = tape.gradient("power", grad.shape, grad.dtype)
+    scaled = tape.gradient("power's factor", grad.shape, grad.dtype)
+    result = tape.gradient("of the power", grad.shape, grad.dtype)
+    del raised, scaled
+    return (result,)
+
+
+def product(tape, saved, grad):
+    """The gradient times the other factor, for both."""
+    left, right = saved
+    return tuple(tape.gradient("of a factor", x.shape, x.dtype) for x in (left, right))
+
+
+def row_scaling(tape, saved, grad):
+    """A tensor times one number per row: the latter's gradient is summed."""
+    wide, root = saved
+    of_wide = tape.gradient("of the scaled", wide.shape, wide.dtype)
+    products = tape.gradient("of 1/rms, not summed", wide.shape, wide.dtype)
+    of_root = tape.gradient("of 1/rms", root.shape, root.dtype)
+    del products
+    return of_wide, of_root
+
+
+def weighting(weight):
+    """A weight times each row: the weight's gradient is summed over the rows."""
+
+    def rule(tape, saved, grad):
+        (narrow,) = saved
+        products = tape.gradient("of the weight, not summed", grad.shape, grad.dtype)
+        of_input = tape.gradient("of the normalised", narrow.shape, narrow.dtype)
+        of_weight = tape.parameter_gradient(weight)
+        del products
+        return of_weight, of_input
+
+    return rule
+
+
+def linear(weight, bias=None):
+    """Two products, and a sum over rows for a bias."""
+
+    def rule(tape, saved, grad):
+        (x,) = saved
+        of_weight = tape.parameter_gradient(weight)
+        of_input = tape.gradient("of the input", x.shape, x.dtype)
+        if bias is None:
+            return of_weight, of_input
+        return of_weight, of_input, tape.parameter_gradient(bias)
+
+    return rule
+
+
+def lookup(table):
+    """The gradient of a whole table, zeros included."""
+
+    def rule(tape, saved, grad):
+        return (tape.parameter_gradient(table),)
+
+    return rule
+
+
+def sorted_by_token(heads):
+    """A projection's gradient, sorted by head, is copied to be sorted by token."""
+
+    def rule(tape, saved, grad):
+        once = Or(Eq(heads, 1), Eq(grad.shape[1], 1))
+        return (tape.copy(grad, "gradient, by token", unless=once),)
+
+    return rule
+
+
+def rotation(tape, saved, grad):
+    """Times sin, the halves put back; and times cos."""
+    x_shape, half = grad.shape, (*grad.shape[:-1], grad.shape[-1] / 2)
+    cos, sin = saved
+    saved.clear()
+    by_sin = tape.gradient("times sin", x_shape, grad.dtype)
+    del sin
+    negated = tape.gradient("half, negated", half, grad.dtype)
+    second = tape.gradient("of the second half", x_shape, grad.dtype)
+    del negated
+    first = tape.gradient("of the first half", x_shape, grad.dtype)
+    del by_sin
+    halves = tape.gradient("of both halves", x_shape, grad.dtype)
+    del first, second
+    by_cos = tape.gradient("times cos", x_shape, grad.dtype)
+    del cos
+    return halves, by_cos
+
+
+def shared_heads(shape, alone):
+    """Sum over the queries that share a head of keys or values, if they are several."""
+
+    def rule(tape, saved, grad):
+        return (tape.copy(grad, "gradient, summed over queries", shape, alone),)
+
+    return rule
+
+
+def batched_product(tape, saved, grad):
+    """Scores, or the map times values: the right factor's gradient is made first."""
+    left, right = saved
+    of_right = tape.gradient("of the right factor", right.shape, right.dtype)
+    of_left = tape.gradient("of the left factor", left.shape, left.dtype)
+    return of_left, of_right
+
+
+def sorted_by_head(heads):
+    """The output's gradient, by token, is copied for the product over heads."""
+
+    def rule(tape, saved, grad):
+        once = Or(Eq(b, 1), Eq(heads, 1), Eq(grad.shape[1], 1))
+        return (tape.copy(grad, "gradient, by head", unless=once),)
+
+    return rule
+
+
+def fused_attention(tape, saved, grad):
+    """One kernel makes the gradients of queries, keys and values."""
+    return tape.gradients("of the attention", [each.shape for each in saved[:3]])
+
+
+def layer_norm(parameters):
+    """One kernel makes the gradients of the input and of the two parameters."""
+
+    def rule(tape, saved, grad):
+        of_input = tape.gradient("of the input", grad.shape, grad.dtype)
+        return of_input, *(tape.parameter_gradient(each) for each in parameters)
+
+    return rule
+
+
+def loss(shape):
+    """The log-likelihood's gradient, as large as the log-probabilities."""
+
+    def rule(tape, saved, grad):
+        return (tape.gradient("of the log-likelihood", shape, "fp32"),)
+
+    return rule

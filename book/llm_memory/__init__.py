@@ -24,6 +24,7 @@ from .serving import Capacity, capacity
 from .simulation import simulate
 from .traffic import Request, traffic
 from .training import training_states
+from .training_peak import training_peak
 from .weights import active_weights, weights
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "total_inference",
     "traffic",
     "training_activations",
+    "training_peak",
     "training_states",
     "users_within",
     "weights",

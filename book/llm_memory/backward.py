@@ -110,4 +110,4 @@ def _send(tape, buffers, edge, gradient) -> None:
     if isinstance(edge, Parameter):
         tape.graph.uses[key] -= 1
         if not tape.graph.uses[key]:
-            tape.timeline.keep_gradient(buffers.pop(key), tape.group)
+            tape.timeline.keep_gradient(buffers.pop(key))

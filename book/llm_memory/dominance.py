@@ -7,6 +7,7 @@ necessary: a moment that it cannot judge stays.
 """
 
 from collections.abc import Mapping
+from fractions import Fraction
 from itertools import product
 
 from sympy import (
@@ -26,7 +27,7 @@ from sympy.core.relational import Relational
 
 from .ledger import Ledger, Tensor
 
-Polynomial = dict[tuple, Expr]
+Polynomial = dict[Expr, Fraction]
 
 
 def undominated(moments: Mapping[str, Ledger]) -> dict[str, Ledger]:
@@ -57,7 +58,7 @@ def undominated(moments: Mapping[str, Ledger]) -> dict[str, Ledger]:
 
 def _never_less(left: list[Polynomial], right: list[Polynomial]) -> bool:
     return all(
-        (one.get(term, 0) - other.get(term, 0)).is_nonnegative
+        one.get(term, 0) >= other.get(term, 0)
         for one, other in zip(left, right, strict=True)
         for term in one.keys() | other.keys()
     )
@@ -99,6 +100,7 @@ class _Case:
 
     def __init__(self, replaced: Mapping[Symbol, Expr]):
         self._replaced = replaced
+        self._touched = set().union(*(each.free_symbols for each in replaced))
         self._sizes: dict[Expr, Symbol] = {}
         self._known: dict[Tensor, Polynomial] = {}
 
@@ -108,15 +110,18 @@ class _Case:
             if row not in self._known:
                 self._known[row] = self._polynomial(row.bytes)
             for term, factor in self._known[row].items():
-                result[term] = result.get(term, S.Zero) + factor
+                result[term] = result.get(term, 0) + factor
         return result
 
     def _polynomial(self, expression: Expr) -> Polynomial:
         for _ in range(2):  # what takes a size's place may hold a size
-            expression = expression.subs(self._replaced, simultaneous=True)
+            if expression.free_symbols & self._touched:
+                expression = expression.subs(self._replaced, simultaneous=True)
         opaque = expression.atoms(Function, Max, Min, Piecewise)
-        outer = {each for each in opaque if not any(each in o.args for o in opaque)}
-        expression = expression.subs({each: self._size(each, 0) for each in outer})
+        if opaque:
+            outer = {each for each in opaque if not any(each in o.args for o in opaque)}
+            sizes = {each: self._size(each, 0) for each in outer}
+            expression = expression.subs(sizes)
         shifted = {
             each: self._size(each, 1)
             for each in expression.free_symbols
@@ -126,7 +131,7 @@ class _Case:
         result: Polynomial = {}
         for summand in Add.make_args(expression):
             factor, term = summand.as_coeff_Mul()
-            result[term] = result.get(term, S.Zero) + factor
+            result[term] = result.get(term, 0) + Fraction(factor.p, factor.q)
         return result
 
     def _size(self, each: Expr, least: int) -> Expr:

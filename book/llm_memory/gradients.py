@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sympy import Eq, Or
 
-from .operations import Activation, Parameter
+from .operations import Activation
 from .symbols import b
 
 

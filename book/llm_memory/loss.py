@@ -15,7 +15,11 @@ def plain(tape, logits):
     rows, vocabulary = logits.shape[:-1], logits.shape[-1]
     tokens = rows[1]
     wide = tape.make(
-        "logits in fp32", logits.shape, "fp32", of=(logits,), rule=gradients.cast("bf16")
+        "logits in fp32",
+        logits.shape,
+        "fp32",
+        of=(logits,),
+        rule=gradients.cast("bf16"),
     )
     padded = tape.make("padded labels", (b, tokens + 1), "int64")
     labels = tape.copy(padded, "shifted labels", rows, unless=Eq(b, 1))

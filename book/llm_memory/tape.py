@@ -14,8 +14,8 @@ from sympy import And, Expr, Min, Not, S, false, sympify, true
 
 from . import gradients, norms
 from .backward import GRADIENTS, Graph
-from .gradients import Frame
 from .count import Product
+from .gradients import Frame
 from .kernels import KERNELS, Heads, recomputed
 from .operations import Activation, Cached, Operation, Parameter, Run, Storage
 from .symbols import b
@@ -505,9 +505,7 @@ class Tape:
     def parameter_gradient(self, parameter) -> Activation:
         """Run the kernel that makes a parameter's gradient."""
         dtype = "bf16"
-        new = self._new(
-            f"{parameter.name}.grad", parameter.shape, dtype, "", GRADIENTS
-        )
+        new = self._new(f"{parameter.name}.grad", parameter.shape, dtype, "", GRADIENTS)
         self._watch(new)
         self._record(new)
         return new

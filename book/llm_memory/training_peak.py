@@ -1,11 +1,13 @@
 """The peak of a training step: forward, loss, backward and optimizer step."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from sympy import Eq, Expr, Max, Or, S, Symbol, false, true
 
 from .backward import backward
+from .dominance import undominated
 from .errors import ConfigError, choose
 from .families import forward
 from .layers import Layers
@@ -18,6 +20,10 @@ from .timeline import Group, Moment, Timeline, number, row
 from .training import training_states
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+KERNELS = ("eager", "flash", "efficient")
+RECOMPUTE = ("none", "full", "core_attention")
+IMPLEMENTATIONS = ("foreach", "fused")
+SECOND_MOMENT = ".exp_avg_sq"
 FIRST = Symbol("first layer")
 """Whether the layer that is run is the model's first."""
 
@@ -31,9 +37,10 @@ class TrainingTimeline(Timeline):
     the peak of all.
     """
 
-    def __init__(self, layers: Expr):
+    def __init__(self, layers: Expr, accumulates: bool = False):
         super().__init__([Group(layers, (layers - 1,))])
         self.layers = layers
+        self.accumulates = accumulates
         self.turned: int | None = None
         self.saved: dict[Storage, object] = {}
         self.gradients: list[Activation] = []
@@ -52,9 +59,10 @@ class TrainingTimeline(Timeline):
                     known = self.saved.get(storage, false)
                     self.saved[storage] = Or(known, condition)
 
-    def keep_gradient(self, tensor: Activation, group: int) -> None:
-        """Hold a parameter's gradient, for each layer if it belongs to one."""
-        self.gradients.append(tensor)
+    def keep_gradient(self, tensor: Activation) -> None:
+        """Hold a parameter's gradient; one that is added to another is let go."""
+        if not self.accumulates:
+            self.gradients.append(tensor)
 
     def ledgers(self, symbols) -> dict[str, Ledger]:
         result = {}
@@ -103,6 +111,7 @@ class TrainingTimeline(Timeline):
                 yield row(storage, above)
 
 
+@cache
 def _at(condition, first):
     return condition.subs(FIRST, first)
 
@@ -114,13 +123,106 @@ def training_peak(
     precision: str = "bf16",
     profile: str = "transformers",
     loss: str = "plain",
+    optimizer: str = "adamw",
+    implementation: str = "foreach",
+    step: str = "first",
+    micro_step: str = "first",
 ) -> Peak:
+    """Return the peak of a training step: forward, loss, backward, optimizer step.
+
+    In are weights, gradients and optimizer states as far as they exist at a moment; out
+    is what the caller passes in: token ids, labels, the attention mask. The model's
+    output, logits included, is held until the backward ends.
+
+    Args:
+        model: a `Model` of LLaMA, Mistral, Qwen2 or Qwen3.
+        attention: the kernel, "eager", "flash" or "efficient".
+        recompute: "none", "full" or "core_attention", as in `layer_activations`.
+        precision: "bf16": weights, gradients and optimizer states.
+        profile: "transformers", as its modules are written.
+        loss: the loss head, a name in `LOSSES`.
+        optimizer: a name in `OPTIMIZERS`, or "none": forward and backward alone.
+        implementation: "foreach" makes the square roots of all second moments at once;
+            "fused" makes nothing.
+        step: "first", whose optimizer states appear in its optimizer step, or "later".
+        micro_step: "first", which finds no gradients, or "later", which adds to those
+            that are there.
+
+    Returns:
+        A peak with the free symbols b and s, in bytes.
+
+    Raises:
+        ConfigError: an unknown choice, or a family or combination not derived yet.
+
+    >>> from llm_memory import load_model
+    >>> peak = training_peak(load_model("Qwen3-0.6B"), "flash", optimizer="none")
+    >>> peak.evaluate(b=1, s=64)
+    3025977352
+    """
+    run = _run(model, attention, recompute, precision, profile)
+    steps = choose("step", step, {"first": False, "later": True})
+    later = choose("micro_step", micro_step, {"first": False, "later": True})
+    choose("implementation", implementation, dict.fromkeys(IMPLEMENTATIONS))
+    states = _states(model, optimizer)
+    before = states.select(part="weights")
+    if steps:
+        before += states.select(part="optimizer")
+    if later:
+        before += states.select(part="gradients")
+    timeline = _timeline(model, run, choose("loss", loss, LOSSES), later)
+    moments = undominated(timeline.ledgers((b, s)))
+    moments = {name: before + each for name, each in moments.items()}
+    if optimizer != "none":
+        moments["optimizer step"] = Ledger(
+            (*states, *_transients(states, optimizer, implementation)), (b, s)
+        )
+    return Peak(moments)
+
+
+def _run(model, attention, recompute, precision, profile) -> Run:
+    allowed = {
+        "model_type": (model.model_type, FAMILIES),
+        "attention": (attention, KERNELS),
+        "recompute": (recompute, RECOMPUTE),
+        "precision": (precision, ("bf16",)),
+        "profile": (profile, ("transformers",)),
+    }
+    for argument, (value, derived) in allowed.items():
+        if value not in derived:
+            rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
+            raise ConfigError(argument, value, rule)
+    core = recompute != "core_attention"
+    return Run(attention, precision, profile, core, recompute=recompute)
+
+
+def _states(model, optimizer: str) -> Ledger:
+    if optimizer != "none":
+        return training_states(model, "bf16", optimizer)
+    states = training_states(model, "bf16", "sgd")
+    return states.select(part="weights") + states.select(part="gradients")
+
+
+def _transients(states: Ledger, optimizer: str, implementation: str):
+    """Give what an optimizer step makes beside its states."""
+    if implementation == "fused":
+        return
+    if optimizer != "adamw":
+        rule = f"is described for adamw; give implementation='fused' with {optimizer}"
+        raise ConfigError("implementation", implementation, rule)
+    for each in states.select(part="optimizer"):
+        if each.name.endswith(SECOND_MOMENT):
+            name = each.name.removesuffix(SECOND_MOMENT) + ".square_root"
+            yield replace(each, name=name, part="optimizer step")
+
+
+def _timeline(model, run: Run, loss, accumulates: bool) -> TrainingTimeline:
+    """Run forward, loss and backward, all layers being alike."""
     layers = sum(each.count for each in model.layers)
+    timeline = TrainingTimeline(layers, accumulates)
     uniform = replace(model, layers=(Layers(layers),))
-    timeline = TrainingTimeline(layers)
-    tape = forward(uniform, run=Run(attention, precision, profile, recompute != "core_attention", recompute=recompute), timeline=timeline)
-    result = choose("loss", loss, LOSSES)(tape, tape.output)
+    tape = forward(uniform, run=run, timeline=timeline)
+    result = loss(tape, tape.output)
     timeline.turn(tape.graph)
     backward(tape)
     del result
-    return Peak(timeline.ledgers((b, s)))
+    return timeline

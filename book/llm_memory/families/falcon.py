@@ -10,7 +10,7 @@ from ..tape import Tape
 from .llama import head
 
 
-def forward(tape: Tape, model) -> None:
+def forward(tape: Tape, model) -> Activation:
     """Embedding, layers, final norm, head."""
     x = tape.embedding("transformer.word_embeddings", model.V, model.h)
     embedding = tape.parameters[0]
@@ -19,7 +19,7 @@ def forward(tape: Tape, model) -> None:
         with tape.scope("transformer.h.{i}.", layers.count):
             x = layer(tape, model, x, tables)
     x = tape.norm(x, "transformer.ln_f", "layer_norm")
-    head(tape, model, x, embedding)
+    return head(tape, model, x, embedding)
 
 
 def layer(tape: Tape, model, x: Activation, tables) -> Activation:

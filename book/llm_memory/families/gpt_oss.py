@@ -11,9 +11,9 @@ from . import llama
 NO_OTHER_NAMES = ("", "", "")  # the checkpoint stacks its experts as transformers does
 
 
-def forward(tape: Tape, model) -> None:
+def forward(tape: Tape, model) -> Activation:
     """LLaMA's frame around attention with sinks and experts with biases."""
-    llama.forward(tape, model, attention, mlp)
+    return llama.forward(tape, model, attention, mlp)
 
 
 def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:

@@ -7,7 +7,7 @@ from ..operations import Activation, Cached
 from ..tape import Tape
 
 
-def forward(tape: Tape, model) -> None:
+def forward(tape: Tape, model) -> Activation:
     """Embedding, layers, final norm, head."""
     x = tape.embedding("transformer.wte", model.V, model.h)
     embedding = tape.parameters[0]
@@ -17,7 +17,7 @@ def forward(tape: Tape, model) -> None:
             x = layer(tape, model, x, tables)
     x = tape.norm(x, "transformer.ln_f", "layer_norm")
     with tape.scope(part="head"):
-        tape.linear(
+        return tape.linear(
             tape.last_tokens(x), "lm_head", model.V, bias=True, role="head",
             split="output", shared=embedding if model.tied else None,
         )  # fmt: skip

@@ -30,6 +30,7 @@ ONLY_WITH = {
     "proof.css": 'class="proof',
     "mystnb": 'class="cell',
     "mathjax/": 'class="math',
+    "claims.": "id='claims-filter'",
     "exact.js": "<every-byte-",
     "explorer.": "<every-byte-explorer",
     "searchtools.js": 'id="search-results"',

@@ -12,8 +12,8 @@ from every_byte_moved import redirect_page
 from every_byte_page import repair
 
 INTERNAL = {
-    "__init__", "__main__", "config_page", "controls", "explorer_page", "json_text",
-    "structures", "tree",
+    "__init__", "__main__", "claims_page", "config_page", "controls", "explorer_page",
+    "json_text", "structures", "tree",
 }  # fmt: skip
 BROKEN = (
     "{ref}`nowhere`", "{cite}`Nobody1900`", "{eq}`eq-nothing`", "{term}`no such term`",

@@ -51,7 +51,7 @@ def made_up(published=None, unit="", hedge=0, premise="", recompute=None, **fact
     if isinstance(recompute, int):
         claim["recompute"] = {"quantity": "total", "number": recompute}
     if hedge:
-        claim["hedge"] = {"word": "About", "reason": "it says so"}
+        claim["hedge"] = {"word": "about", "reason": "it says so"}
     if premise:
         claim["premise"] = {"rule": premise, "reason": "it says so"}
     return claim

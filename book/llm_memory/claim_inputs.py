@@ -65,7 +65,7 @@ def swaps(entry: Mapping) -> Iterator[tuple[str, Expr]]:
 
     >>> request = {"quantity": "product", "per_token": "1 KB", "tokens": 1000}
     >>> dict(swaps(request))
-    {'kB read as KiB, per token': 1024000, 'KiB read as kB, per token': 1953125/2}
+    {'kB read as KiB (per token)': 1024000, 'KiB read as kB (per token)': 1953125/2}
     """
     function, inputs = _read(entry)
     for name, given in inputs.items():
@@ -74,7 +74,7 @@ def swaps(entry: Mapping) -> Iterator[tuple[str, Expr]]:
             for read, meant in ((twin, given.unit), (given.unit, twin)):
                 scaled = given.value * UNITS[read] / UNITS[meant]
                 swapped = inputs | {name: Input(scaled)}
-                what = f"{meant} read as {read}, {name.replace('_', ' ')}"
+                what = f"{meant} read as {read} ({name.replace('_', ' ')})"
                 yield what, _call(function, swapped)
 
 

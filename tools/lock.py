@@ -20,6 +20,7 @@ def main() -> None:
     """Write the locks."""
     lock("requirements.in", "requirements.txt")
     lock("requirements-lite.in", "requirements-lite.txt")
+    lock("requirements-classroom.in", "requirements-classroom.txt")
     lock("requirements-measure.in", "requirements-measure.txt")
     path = Path("requirements-measure.txt")
     text = re.sub(r"^(torch==[\d.]+)\+\w+", r"\1", path.read_text(), flags=re.M)

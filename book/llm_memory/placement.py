@@ -7,10 +7,11 @@ tensors of a layer, pipeline parallelism (pp) the layers, and data-parallel atte
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from math import prod
 
-from sympy import Expr, S, ceiling
+from sympy import S, ceiling
 
 from . import units
 from .errors import ConfigError, choose
@@ -104,7 +105,7 @@ class Held:
     """
 
     row: Tensor
-    copies: Expr
+    copies: int | Fraction
 
 
 def stage_weights(model, placement: Placement, dtype: str = "bf16") -> list[list[Held]]:
@@ -194,11 +195,12 @@ def rank_ledgers(
     ]
 
 
-def _copies(mine: Tensor, whole: Tensor, ranks: int) -> Expr:
+def _copies(mine: Tensor, whole: Tensor, ranks: int) -> int | Fraction:
     """Return how often `ranks` shares hold each element of the whole."""
     pairs = zip(mine.shape, whole.shape, strict=True)
     shares = (part / full for part, full in pairs if part != full)
-    return ranks * prod(shares, start=S.One)
+    copies = ranks * prod(shares, start=S.One)
+    return int(copies) if copies.is_Integer else Fraction(int(copies.p), int(copies.q))
 
 
 def _cached(group: CacheLayers, dtype, block, tp) -> Iterator[tuple[Tensor, Tensor]]:

@@ -3,8 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-
-from sympy import Expr, S
+from fractions import Fraction
 
 from .errors import ConfigError, choose
 from .expression import evaluate_tree, to_tree
@@ -42,7 +41,7 @@ class Capacity:
     stages: tuple[Ledger, ...]
     budget: int
     missing: int
-    copies: Mapping[str, Expr]
+    copies: Mapping[str, int | Fraction]
     groups: int
     context: int
 
@@ -192,7 +191,7 @@ def _fixed(**sizes: int) -> list[Held]:
     rows = []
     for name, size in sizes.items():
         whole = _whole(name, size, "bytes")
-        rows.append(Held(Tensor(name, (whole,), "int8", part=name), S.One))
+        rows.append(Held(Tensor(name, (whole,), "int8", part=name), 1))
     return rows
 
 

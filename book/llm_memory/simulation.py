@@ -88,8 +88,9 @@ class _Engine:
 
     def __init__(self, environment, requests, blocks, block, seconds_per_step):
         self.environment, self.requests = environment, requests
-        self.free, self.block, self.seconds = blocks, block, seconds_per_step
-        self.reserved = 0
+        self.blocks = self.free = blocks
+        self.block, self.seconds = block, seconds_per_step
+        self.reserved, self.live = 0, 0
         self.waiting, self.running = deque(), []
         self.made = [0] * len(requests)
         self.taken = [0] * len(requests)
@@ -133,17 +134,21 @@ class _Engine:
 
     def grow(self) -> None:
         """Give each running request a slot for its next token, the oldest first."""
-        for index in tuple(self.running):
-            while index in self.running and self.lacks(index) > self.free:
-                self.preempt()
-            if index in self.running:
+        position = 0
+        while position < len(self.running):
+            index = self.running[position]
+            if self.lacks(index) > self.free:
+                self.preempt()  # perhaps this one
+            else:
                 self.take(index)
+                position += 1
 
     def start(self) -> None:
         """Start waiting requests in their order while the next one fits."""
         while self.waiting and self.lacks(self.waiting[0]) <= self.free:
             index = self.waiting.popleft()
             self.take(index)
+            self.live += self.held(index)
             self.running.append(index)
 
     def preempt(self) -> None:
@@ -155,21 +160,27 @@ class _Engine:
 
     def end_step(self) -> int:
         """Count one token for each running request; return how many have ended."""
-        ended = 0
-        for index in tuple(self.running):
+        self.live += len(self.running)
+        ended = []
+        for index in self.running:
             self.made[index] += 1
             if self.made[index] == self.requests[index].output:
-                self.running.remove(index)
-                self.give_back(index)
-                self.finished[index] = self.environment.now
-                ended += 1
+                ended.append(index)
+        for index in ended:
+            self.running.remove(index)
+            self.give_back(index)
+            self.finished[index] = self.environment.now
         self.record()
-        return ended
+        return len(ended)
+
+    def held(self, index: int) -> int:
+        """Return the tokens that a request has so far."""
+        return self.requests[index].prompt + self.made[index]
 
     def lacks(self, index: int) -> int:
         """Return the blocks that a request needs beyond its own for its next token."""
-        held = self.requests[index].prompt + self.made[index] + 1
-        return (self.reserved or -(-held // self.block)) - self.taken[index]
+        blocks = self.reserved or -(-(self.held(index) + 1) // self.block)
+        return blocks - self.taken[index]
 
     def take(self, index: int) -> None:
         blocks = self.lacks(index)
@@ -179,12 +190,12 @@ class _Engine:
     def give_back(self, index: int) -> None:
         self.free += self.taken[index]
         self.taken[index] = 0
+        self.live -= self.held(index)
 
     def record(self) -> None:
         """Note what is true from now on."""
-        live = sum(self.requests[i].prompt + self.made[i] for i in self.running)
-        slots = self.block * sum(self.taken[i] for i in self.running)
-        state = (len(self.running), len(self.waiting), slots, live)
+        slots = self.block * (self.blocks - self.free)
+        state = (len(self.running), len(self.waiting), slots, self.live)
         moment = Moment(self.environment.now, *state)
         if self.moments and self.moments[-1].time == moment.time:
             self.moments.pop()

@@ -28,7 +28,13 @@ IN_BROWSER = ROOT / "lite" / "in_browser"
 EXTENSION = "share/jupyter/labextensions/@jupyterlite/pyodide-kernel-extension"
 CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
 LOCK = "pyodide-lock.json"
-NEEDED = ("sympy", "pydantic", "anywidget", "ipywidgets")  # what the library imports
+NEEDED = (  # by the library
+    "sympy",
+    "pydantic",
+    "anywidget",
+    "ipywidgets",
+    "simpy",
+)
 KERNEL = (
     "micropip",
     "piplite",

@@ -11,6 +11,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import every_byte_models
 from every_byte_launch import add_links, write_notice
 from every_byte_moved import write_redirects
 from every_byte_page import repair
@@ -101,6 +102,9 @@ def setup(app):
     app.config.mathjax_path = "mathjax/tex-svg.js"
     search.languages["en"] = Words
     app.connect("config-inited", add_explorer)
+    app.connect("config-inited", every_byte_models.offer)
+    app.connect("builder-inited", every_byte_models.start)
+    app.connect("build-finished", every_byte_models.write)
     app.connect("doctree-read", list_index, priority=400)  # before it is collected
     app.connect("doctree-read", link_terms, priority=600)  # titles are known
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)

@@ -33,6 +33,7 @@ ONLY_WITH = {
     "claims.": "id='claims-filter'",
     "exact.js": "<every-byte-",
     "explorer.": "<every-byte-explorer",
+    "_static/your_model": "<every-byte-model",
     "searchtools.js": 'id="search-results"',
     "language_data.js": 'id="search-results"',
     "searchindex.js": 'id="search-results"',

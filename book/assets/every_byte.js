@@ -19,7 +19,12 @@ window.addEventListener("afterprint", () => {
 
 // A link to something inside a fold opens the fold.
 function reveal() {
-  const id = decodeURIComponent(location.hash.slice(1));
+  let id;
+  try {
+    id = decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return; // no address of ours
+  }
   for (let fold = document.getElementById(id); fold; fold = fold.parentElement) {
     if (fold.tagName === "DETAILS") fold.open = true;
   }

@@ -16,9 +16,10 @@ from .model import Model, load_model, names
 from .optimizers import OPTIMIZERS
 from .training import RECIPES, training_states
 from .units import format_bytes
-from .weights import FORMATS, weights
+from .weights import EXPERT_FORMATS, FORMATS, weights
 
 PLAIN = ("bf16", "fp16", "fp32")
+STORED = (*PLAIN, *FORMATS, *EXPERT_FORMATS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         help="tokens of a training sequence (default: the context)")
     add("--hardware", choices=accelerators(), metavar="NAME",
         help=f"what must hold it: {', '.join(accelerators())}")
-    _choice(add, "--weights", (*PLAIN, *FORMATS), "how weights are stored")
+    _choice(add, "--weights", STORED, "how weights are stored")
     _choice(add, "--cache", CACHE_FORMATS, "how the KV cache is stored", "bf16")
     _choice(add, "--layout", LAYOUTS, "what latent attention caches")
     _choice(add, "--recipe", RECIPES, "training: data types", "bf16_mixed")

@@ -35,10 +35,11 @@ from .structures import (
 from .symbols import TABLE
 from .training import RECIPES, training_states
 from .units import DTYPES
-from .weights import FORMATS as WEIGHT_FORMATS
-from .weights import active_weights, weights
+from .weights import EXPERT_FORMATS, active_weights, weights
+from .weights import FORMATS as MATRIX_FORMATS
 
 PLAIN = ("bf16", "fp16", "fp32")
+PACKED = MATRIX_FORMATS | EXPERT_FORMATS
 KEYS = {
     "class", "activations", "tape", "groups", "fields", "ignored", "derived",
     "activation", "dropout", "rules", "windows", "sparse", "structure",
@@ -60,13 +61,14 @@ def page_data() -> dict:
         "messages": {
             **json_text.MESSAGES, **fields.MESSAGES, **layers.MESSAGES,
             "quant_method": model.QUANT_METHOD, "weight_block": model.WEIGHT_BLOCK,
-            "model_type": _rule(lambda: fields.family("")),
+            "model_type": _refusal(fields.family, "").rule,
         },
         "limits": {
             "text": json_text.LARGEST_TEXT, "depth": json_text.LARGEST_DEPTH,
             "digits": json_text.LARGEST_DIGITS, "size": str(fields.LARGEST_SIZE),
         },
         "causal": fields.CAUSAL,
+        "quant_methods": model.QUANT_METHODS,
         "types": fields.ATTENTION_TYPES,
         "functions": FUNCTIONS,
         "unknown": table["unknown"] | {"off": _texts(table["unknown"]["off"])},
@@ -76,7 +78,7 @@ def page_data() -> dict:
         "symbols": {name: size.meaning for name, size in TABLE.items()},
         "hardware": {name: card.bytes for name, card in accelerators().items()},
         "choices": {
-            "weights": (*PLAIN, *WEIGHT_FORMATS), "cache": tuple(CACHE_FORMATS),
+            "weights": (*PLAIN, *PACKED), "cache": tuple(CACHE_FORMATS),
             "layout": LAYOUTS, "recipe": tuple(RECIPES), "optimizer": tuple(OPTIMIZERS),
             "attention": tuple(KERNELS), "recompute": RECOMPUTE,
         },
@@ -131,21 +133,21 @@ class Maker:
             chosen = (row for row in rows if (row.part == "optimizer") is own)
             return place(Ledger(replace(row, name=_place(row)) for row in chosen))
 
-        with one_tape(self.structures[0].model, found) as whole:
+        model = replace(self.structures[0].model, name="{model}")
+        with one_tape(model, ()) as empty:
+            refused = {name: _refusal(weights, empty, "bf16", name) for name in PACKED}
+        with one_tape(model, found) as whole:
             stored = {name: place(weights(whole, name)) for name in PLAIN}
-            for name in WEIGHT_FORMATS:
-                packed = [
-                    weights(replace(whole, weight_block=block), quantization=name)
-                    for block in BLOCKS
-                ]
-                stored[name] = (
-                    self.join(
-                        place(ledger, ["==", "block", index])
-                        for index, ledger in enumerate(packed)
-                    )
-                    if len({ledger.rows for ledger in packed}) > 1
-                    else place(packed[0])
-                )
+            for name, packing in PACKED.items():
+                holders = [found[each] for each in found if each.role in packing.packs]
+                stored[name] = str(refused[name])
+                if holders:
+                    packed = self.packed(whole, name, place)
+                    stored[name] = {
+                        "if": _any(holders),
+                        "ledger": packed,
+                        "else": stored[name],
+                    }
             first = {recipe.updated: name for name, recipe in RECIPES.items()}
             return {
                 "weights": stored,
@@ -156,6 +158,18 @@ class Maker:
                     for name in OPTIMIZERS
                 },
             }
+
+    def packed(self, model, name: str, place) -> int:
+        """Return the place of packed weights; some formats have blocks of their own."""
+        made = [
+            weights(replace(model, weight_block=block), quantization=name)
+            for block in BLOCKS
+        ]
+        if len({ledger.rows for ledger in made}) == 1:
+            return place(made[0])
+        return self.join(
+            place(ledger, ["==", "block", index]) for index, ledger in enumerate(made)
+        )
 
     def cache(self) -> dict:
         """Return ledgers of the cache, by layout and format."""
@@ -240,11 +254,16 @@ def _place(row: Tensor) -> str:
     return place + mark if mark else ""
 
 
-def _rule(refused) -> str:
+def _refusal(function, *arguments) -> ConfigError:
     try:
-        refused()
+        function(*arguments)
     except ConfigError as error:
-        return error.rule
+        return error
+
+
+def _any(trees: list):
+    unlike = list(map(json.loads, dict.fromkeys(map(json.dumps, trees))))
+    return True if True in unlike else ["or", *unlike]
 
 
 def _texts(values: Iterable) -> list[str]:

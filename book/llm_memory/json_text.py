@@ -1,6 +1,6 @@
 """JSON as a config.json must be: each key once, whole numbers exact, nothing deep.
 
-The page "Size your own model" reads a pasted text by the same rules (config_text.js).
+The page "Size your own model" has the same rules, in your_model_text.js.
 """
 
 import json

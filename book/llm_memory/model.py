@@ -41,9 +41,11 @@ FLAGS = {
 # Sizes on which a structure depends; all equal in the structure without options.
 SIZES_OF_STRUCTURE = ("word_embed_proj_dim", "hidden_size", "num_ln_in_parallel_attn")
 
+# Checkpoint formats that a config may name, and whether it gives their blocks.
+QUANT_METHODS = {"fp8": True, "mxfp4": False}
 QUANT_METHOD = (
-    "must be 'fp8' or 'mxfp4'; for another format leave quantization_config out and "
-    "pass quantization=… to weights"
+    f"must be {' or '.join(map(repr, QUANT_METHODS))}; for another format leave "
+    "quantization_config out and pass quantization=… to weights"
 )
 WEIGHT_BLOCK = "must be two integers >= 1"
 
@@ -253,10 +255,10 @@ def _weight_block(quantization: Mapping | None) -> tuple | None:
     if not quantization:
         return None
     method = quantization.get("quant_method")
-    if method == "mxfp4":  # its blocks are no choice
-        return None
-    if method != "fp8":
+    if not isinstance(method, str) or method not in QUANT_METHODS:
         raise ConfigError("quant_method", method, QUANT_METHOD)
+    if not QUANT_METHODS[method]:
+        return None
     block = quantization.get("weight_block_size")
     sizes = [] if block is None else block
     listed = isinstance(sizes, list | tuple) and len(sizes) in (0, 2)

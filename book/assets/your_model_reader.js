@@ -2,7 +2,8 @@
 // and its sizes: the ledgers of config_page.py, evaluated exactly. There is no formula in
 // here. Data of the library says what is a field, what a rule, which rows there are.
 //
-// EveryByte.models has read(text, name) and ledger(model, place, sizes).
+// EveryByte.models has read(text, file), stored(model, format) and
+// ledger(model, place, sizes).
 (() => {
   "use strict";
 
@@ -158,7 +159,7 @@
     checkLayers(values, numbers);
     const structure = structureOf(entry, values, numbers);
     setBlock(values.get("quantization_config") ?? null, numbers, structure);
-    return { name, kind, entry, values, assumed, numbers, structure };
+    return { name: name.replace(/(?<=.)\.[^.]+$/, ""), kind, entry, values, assumed, numbers, structure };
   }
 
   function sliding(entry, values, numbers) {
@@ -210,7 +211,10 @@
     structure.set("block", 0n);
     if (config === null || config.size === 0) return;
     const method = config.get("quant_method") ?? null;
-    if (method !== "fp8") refuse("quant_method", method, messages.quant_method);
+    if (typeof method !== "string" || !Object.hasOwn(data.quant_methods, method)) {
+      refuse("quant_method", method, messages.quant_method);
+    }
+    if (!data.quant_methods[method]) return;
     const block = config.get("weight_block_size") ?? null, sizes = block ?? [];
     const isListed = Array.isArray(sizes) && [0, 2].includes(sizes.length);
     if (!isListed || !sizes.every((size) => isWhole(size) && size >= 1n)) {
@@ -221,6 +225,15 @@
   }
 
   // ---- Ledgers.
+
+  // The place of a model's weights in a format, or why there are none.
+  function stored(model, format) {
+    const found = model.entry.weights[format];
+    const refused = (rule) => ({ message: fill(rule, { model: model.name }) });
+    if (typeof found === "number") return { place: found };
+    if (typeof found === "string") return refused(found);
+    return value(found.if, model.structure) ? { place: found.ledger } : refused(found.else);
+  }
 
   // The rows that a model has, with their sizes and bytes; `sizes` gives b, s, t.
   function ledger(model, place, sizes = {}) {
@@ -245,5 +258,5 @@
       bytes: times * one };
   }
 
-  globalThis.EveryByte = { ...globalThis.EveryByte, models: { read, ledger } };
+  globalThis.EveryByte = { ...globalThis.EveryByte, models: { read, stored, ledger } };
 })();

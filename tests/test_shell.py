@@ -70,6 +70,8 @@ def test_what_fits():
     assert "H200: 150,754,820,096 bytes = 150.75 GB = 140.40 GiB" in text
     fits = (H200 - 2 * PARAMETERS) // (8192 * TOKEN)
     assert f"sequences of 8,192 tokens that fit: {fits}\n" in text
+    assert f"tokens that fit: {(H200 - 2 * PARAMETERS) // TOKEN:,}\n" in text
+    assert "note: context = 8,192 is beyond the 2,048 positions" in text
     text = run("LLaMA-13B", "--hardware", "RTX 4090").stdout
     over = 2 * PARAMETERS - 24564 * 2**20
     assert f"the weights alone do not fit: {over:,} bytes" in text

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from random import Random
 from urllib.parse import quote
 
@@ -72,7 +73,7 @@ NUMBERS = """([texts, settings]) => texts.map((text, i) => {
         parts: [...report.states.parts].map(([name, sum]) => [name, String(sum)]),
         activations: bytes(report.activations), parameters: String(report.parameters),
         active: String(report.active ?? report.parameters),
-        sequences: String(fits.message ?? fits.sequences),
+        fits: fits.message ?? `(${fits.sequences}, ${fits.tokens})`,
       };
     });
     return { assumed, found };
@@ -120,20 +121,20 @@ def expected(model, setting) -> dict:
         ),
         "parameters": str(lm.weights(model).elements),
         "active": str(lm.active_weights(model).elements),
-        "sequences": attempt(lambda: sequences(model, kind, cache, s)),
+        "fits": attempt(lambda: fits(model, s)),
     }
 
 
-def sequences(model, kind, cache, setting) -> int:
-    """Count what fits, one by one where bytes are rounded, by the definition."""
-    free = lm.load_hardware(setting["hardware"]).bytes
-    free -= lm.weights(model, **kind).evaluate()
-    if free < 0:
-        return 0
-    found = free // cache.evaluate(b=1, t=setting["t"])
-    while cache.evaluate(b=found + 1, t=setting["t"]) <= free:
-        found += 1
-    return found
+def fits(model, setting) -> tuple[int, int]:
+    """Return sequences and tokens beside the weights, as the library counts them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # more tokens than the model has positions
+        found = lm.capacity(
+            model, setting["hardware"], context=setting["t"],
+            weights_dtype=setting["weights"], cache_dtype=setting["cache"],
+            layout=setting["layout"],
+        )  # fmt: skip
+    return found.sequences, found.tokens
 
 
 def draw(random: Random) -> dict:
@@ -206,7 +207,9 @@ def test_a_family_that_the_data_cannot_express_is_named(monkeypatch, open_page):
 def fill(page, letter: str, text: str):
     """Put a text in place of another, as a paste does, and wait until it was read."""
     page.locator(f"#own-model-{letter}").fill(text)
-    page.wait_for_timeout(200)
+    page.locator(f"#own-model-{letter}-says:not([data-mood=reading])").wait_for(
+        state="attached"
+    )
 
 
 def says(page, letter: str) -> str:
@@ -297,15 +300,16 @@ def test_two_models_side_by_side_and_a_setting(open_page):
         wanted = expected(lm.load_model(name), setting)
         assert exact(page)["Cache"][index] == f"{int(wanted['cache']):,} bytes"
         assert exact(page)["Weights"][index] == f"{int(wanted['weights']):,} bytes"
-    fits = page.locator(
+    cards = page.locator(
         "section[data-quantity^='What fits'] .own-big"
     ).all_inner_texts()
-    wanted = expected(lm.load_model("Qwen3-0.6B"), setting)
-    assert fits[0] == f"{int(wanted['sequences']):,} × 8,192 tokens"
+    held, tokens = fits(lm.load_model("Qwen3-0.6B"), setting)
+    assert cards[0] == f"{held:,} × 8,192 tokens"
+    assert f"{tokens:,} tokens in all" in page.locator(".own-live").text_content()
     over = lm.weights(lm.load_model("DeepSeek-V3"), quantization="int8").evaluate()
     over -= lm.load_hardware("H200").bytes
     units = " · ".join(format_bytes(over, unit) for unit in unit_pair(over))
-    assert fits[1] == f"Does not fit: {units} too much."
+    assert cards[1] == f"Does not fit: {units} too much."
     page.locator("#own-t").fill("0")
     assert page.locator("#own-t-hint").is_visible()
     assert page.locator("#own-t").get_attribute("aria-invalid") == "true"

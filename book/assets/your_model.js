@@ -59,8 +59,8 @@
     };
   }
 
-  function showResult([, find], state, settings) {
-    const found = find(models.report(state.model, settings), settings);
+  function showResult([, find], state, report, settings) {
+    const found = find(report, settings);
     const nodes = [make("h4", {}, `${state.letter}: ${state.title}`)];
     if (found.message !== undefined) {
       return make("div", { class: "own-result" }, ...nodes, make("p", {}, found.message));
@@ -112,10 +112,12 @@
 
     function update() {
       const shown = both.filter(({ model }) => model !== null);
+      const reports = shown.map(({ model }) => models.report(model, settings.state));
       const open = new Set([...results.querySelectorAll("details[open]")]
         .map((each) => each.closest("section").dataset.quantity + each.dataset.key));
       results.replaceChildren(...(shown.length ? QUANTITIES : []).map((quantity) => {
-        const each = shown.map((state) => showResult(quantity, state, settings.state));
+        const each = shown.map((state, i) =>
+          showResult(quantity, state, reports[i], settings.state));
         return make("section", { "data-quantity": quantity[0] },
           make("h3", {}, quantity[0]), make("div", { class: "own-pair" }, ...each));
       }));
@@ -123,11 +125,11 @@
         each.open = open.has(each.closest("section").dataset.quantity + each.dataset.key);
       }
       clearTimeout(timer);
-      timer = setTimeout(() => setText(spoken, shown.map(speak).join(" ")), 900);
+      const sentences = shown.map((state, i) => speak(state, reports[i]));
+      timer = setTimeout(() => setText(spoken, sentences.join(" ")), 900);
     }
 
-    function speak(state) {
-      const { weights, fits } = models.report(state.model, settings.state);
+    function speak(state, { weights, fits }) {
       if (weights.message) return `Model ${state.letter}: ${weights.message}.`;
       const room = fits.free < 0n ? "the weights do not fit"
         : `${marked(fits.sequences)} sequences fit`;

@@ -101,6 +101,7 @@
     text.addEventListener("input", () => {
       pick.value = "";
       state.name = "config.json";
+      says.dataset.mood = "reading";
       clearTimeout(timer);
       timer = setTimeout(() => read(text.value), 150);
     });

@@ -2,18 +2,20 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 from .activations import RECOMPUTE, training_activations
 from .errors import ConfigError
 from .explorer_page import unit_pair
 from .fields import LARGEST_SIZE
-from .hardware import Hardware, accelerators, load_hardware
+from .hardware import accelerators, load_hardware
 from .kernels import KERNELS
 from .kv_cache import FORMATS as CACHE_FORMATS
 from .kv_cache import LAYOUTS, kv_cache
 from .model import Model, load_model, names
 from .optimizers import OPTIMIZERS
+from .serving import capacity
 from .training import RECIPES, training_states
 from .units import format_bytes
 from .weights import EXPERT_FORMATS, FORMATS, weights
@@ -71,20 +73,25 @@ def report(options: argparse.Namespace) -> Iterator[str]:
         yield f"activations: {reason}"
     if options.hardware:
         yield ""
-        yield from _capacity(
-            load_hardware(options.hardware), loaded, cache.evaluate(b=1, t=t), t
-        )
+        yield from _capacity(model, options, t)
 
 
-def _capacity(card: Hardware, loaded: int, sequence: int, t: int) -> Iterator[str]:
+def _capacity(model: Model, options: argparse.Namespace, t: int) -> Iterator[str]:
     """Say how many sequences fit beside the weights."""
+    card = load_hardware(options.hardware)
     yield f"{card.name}: {_amount(card.bytes)}, as the driver reports it"
-    free = card.bytes - loaded
-    if free < 0:
-        yield f"the weights alone do not fit: {_amount(-free)} too much"
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        fits = capacity(
+            model, card, context=t, weights_dtype=options.weights,
+            cache_dtype=options.cache, layout=options.layout,
+        )  # fmt: skip
+    yield from (f"note: {each.message}" for each in warned)
+    if fits.missing:
+        yield f"the weights alone do not fit: {_amount(fits.missing)} too much"
         return
-    yield f"beside the weights: {_amount(free)}"
-    yield f"sequences of {t:,} tokens that fit: {free // sequence:,}"
+    yield f"sequences of {t:,} tokens that fit: {fits.sequences:,}"
+    yield f"tokens that fit: {fits.tokens:,}"
 
 
 def _assumed(model: Model) -> Iterator[str]:

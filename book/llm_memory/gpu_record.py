@@ -15,6 +15,7 @@ from .inference import decode_peak, prefill_peak
 from .kv_cache import kv_cache
 from .model import Model, load_model
 from .training import training_states
+from .training_peak import training_peak
 from .weights import weights
 
 COMMAND = "make measure-gpu"
@@ -78,6 +79,12 @@ DERIVED: dict[str, Callable[[Case], int]] = {
         case.states("weights")
         + case.moments
         + training_activations(case.model, case.attention).evaluate(b=case.b, s=case.s)
+    ),
+    "peak of forward and backward": lambda case: (
+        case.moments
+        + training_peak(case.model, case.attention, optimizer="none").evaluate(
+            b=case.b, s=case.s
+        )
     ),
     "backward": lambda case: case.states("weights", "gradients") + case.moments,
     "optimizer step": lambda case: case.states("weights", "gradients", "optimizer"),

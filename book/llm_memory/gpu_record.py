@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -28,7 +28,7 @@ SPLIT = ("ledgers", "beside", "unexplained", "rounding", "cached", "outside")
 
 @dataclass(frozen=True)
 class Case:
-    """What a reading was taken of."""
+    """What a reading was taken of; cases of one record share `peaks`."""
 
     model: Model
     b: int
@@ -36,6 +36,15 @@ class Case:
     attention: str = "eager"
     optimizer: str = "fused"
     step: int = 1
+    peaks: dict[str, int] = field(default_factory=dict, compare=False)
+
+    @property
+    def peak(self) -> int:
+        """Bytes at most in forward and backward, without optimizer states."""
+        if self.attention not in self.peaks:
+            peak = training_peak(self.model, self.attention, optimizer="none")
+            self.peaks[self.attention] = peak.evaluate(b=self.b, s=self.s)
+        return self.peaks[self.attention]
 
     def states(self, *parts: str) -> int:
         """Bytes of those training states, bf16 throughout."""
@@ -80,12 +89,7 @@ DERIVED: dict[str, Callable[[Case], int]] = {
         + case.moments
         + training_activations(case.model, case.attention).evaluate(b=case.b, s=case.s)
     ),
-    "peak of forward and backward": lambda case: (
-        case.moments
-        + training_peak(case.model, case.attention, optimizer="none").evaluate(
-            b=case.b, s=case.s
-        )
-    ),
+    "peak of forward and backward": lambda case: case.moments + case.peak,
     "backward": lambda case: case.states("weights", "gradients") + case.moments,
     "optimizer step": lambda case: case.states("weights", "gradients", "optimizer"),
     "peak of optimizer step": lambda case: (
@@ -109,9 +113,9 @@ class Record:
     def __init__(self, content: Mapping):
         self.content = content
         model = load_model(content.get("config") or content["model"])
-        shape = (model, content["batch"], content["tokens"])
+        shape, peaks = (model, content["batch"], content["tokens"]), {}
         self._cases = {
-            name: (Case(*shape, **_choices(reading)), reading)
+            name: (Case(*shape, **_choices(reading), peaks=peaks), reading)
             for name, reading in content["cases"].items()
             if reading["moment"] in DERIVED
         }

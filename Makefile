@@ -62,7 +62,7 @@ format: .venv/.installed  ## mend what ruff can mend
 	$(VENV)/ruff check --fix . && $(VENV)/ruff format .
 
 links: .venv/.installed  ## ask every other site that a page links to
-	$(VENV)/jupyter-book build . --path-output . --quiet --builder linkcheck
+	$(VENV)/jupyter-book build . --path-output _build/links --builder linkcheck
 
 lock: .venv/.installed .venv-measure/.installed  ## remake the exact lists of packages
 	$(VENV)/python tools/lock.py

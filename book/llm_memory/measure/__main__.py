@@ -17,6 +17,7 @@ from . import (
     kv_cache,
     optimizers,
     parameters,
+    peaks,
     sharding,
 )
 
@@ -33,6 +34,9 @@ MEASUREMENTS = {
     "bitsandbytes": optimizers.measure_bitsandbytes,
     "sharded_states": sharding.measure,
     "allocator": allocator.measure,
+    "inference_peaks": peaks.measure_inference,
+    "training_peaks": peaks.measure_training,
+    "optimizer_peaks": peaks.measure_optimizer,
     "steps": gpu_steps.measure,
 }
 

@@ -351,3 +351,103 @@ def shallow(config: dict, layers: int = 6) -> dict:
     config = config | {field: min(config[field], layers)}
     types = config.get("layer_types")
     return config | ({"layer_types": types[: config[field]]} if types else {})
+
+
+def random_config(rng, families) -> dict:
+    """Return a small config with corners: one head, one layer, wide or narrow parts."""
+    kind = rng.choice(families)
+    kv_heads, width = rng.choice((1, 1, 2, 3)), 2 * rng.randint(1, 12)
+    heads = kv_heads * rng.choice((1, 2, 3))
+    config = {
+        "model_type": kind,
+        "vocab_size": rng.choice((7, 50, 320, 5000)),
+        "hidden_size": heads * width,
+        "num_hidden_layers": rng.choice((1, 1, 2, 3, 5)),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "intermediate_size": rng.choice((3, 20, 60, 300)),
+        "tie_word_embeddings": rng.random() < 0.5,
+    }
+    if kind in ("mistral", "qwen3"):
+        config["head_dim"] = width
+        config["hidden_size"] = rng.choice((heads * width, 2 * rng.randint(1, 80)))
+        config["sliding_window"] = None
+    if kind == "llama" and rng.random() < 0.3:
+        config |= {"attention_bias": True, "mlp_bias": True}
+    return config
+
+
+def with_windows(config: dict, rng) -> dict:
+    """Return the config with windows on all layers, on some, or on none."""
+    window = rng.choice((None, None, 2, 3, 9, 40))
+    if window is None or config["model_type"] == "llama":
+        return config
+    windowed = config | {"sliding_window": window}
+    if config["model_type"] == "mistral":
+        return windowed
+    kinds = ("full_attention", "sliding_attention")
+    types = [rng.choice(kinds) for _ in range(config["num_hidden_layers"])]
+    return windowed | {"use_sliding_window": True, "layer_types": types}
+
+
+PEAK_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+PEAK_SIZES = (1, 1, 2, 3, 9, 33, 64, 100)
+PEAK_KERNELS = ("eager", "flash", "efficient")
+
+
+def inference_peaks(rng):
+    """Give the cases of inference peaks: real models, and small ones at random."""
+    real = (("Qwen3-0.6B", 1, 512), ("Qwen3-0.6B", 8, 4096), ("LLaMA-13B", 2, 2048))
+    for name, b, tokens in real:
+        for phase in ("prefill", "decode"):
+            for attention in ("eager", "flash"):
+                config = shallow(configs()[name], 3)
+                yield _inference(config, phase, attention, "last", b, tokens)
+    for _ in range(240):
+        yield _inference(
+            with_windows(random_config(rng, PEAK_FAMILIES), rng),
+            rng.choice(("prefill", "prefill", "decode")),
+            rng.choice(PEAK_KERNELS),
+            rng.choice(("last", "all")),
+            rng.choice((1, 1, 2, 3)),
+            rng.choice(PEAK_SIZES),
+        )
+
+
+def _inference(config, phase, attention, logits, b, tokens) -> dict:
+    if phase == "decode":
+        logits = "last"
+    return {
+        "config": config,
+        "phase": phase,
+        "attention": attention,
+        "logits": logits,
+        "b": b,
+        "tokens": tokens,
+    }
+
+
+def training_peaks(rng):
+    """Give the cases of training peaks: real models, and small ones at random."""
+    flash_full = PLAIN | {"attention": "flash", "recompute": "full"}
+    flash = PLAIN | {"attention": "flash"}
+    for name, choices, b, s in (
+        ("Qwen3-0.6B", flash, 1, 64),
+        ("Qwen3-0.6B", flash, 8, 2048),
+        ("LLaMA-13B", flash_full, 8, 2048),
+    ):
+        yield {"config": configs()[name], "choices": choices, "b": b, "s": s}
+    for _ in range(120):
+        config = random_config(rng, PEAK_FAMILIES)
+        if rng.random() < 0.15:
+            config["attention_dropout"] = 0.1
+        recompute = rng.choice(("none", "none", "full", "core_attention"))
+        kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
+        choices = {"attention": rng.choice(kernels), "recompute": recompute}
+        yield {
+            "config": config,
+            "choices": PLAIN | choices,
+            "b": rng.choice((1, 1, 2, 3)),
+            "s": rng.choice(PEAK_SIZES),
+            "micro_steps": rng.choice((1, 1, 2)),
+        }

@@ -1,0 +1,118 @@
+"""The peaks of inference and of training, seen by the dispatch mode of `live`.
+
+On the meta device, so that real sizes cost nothing. Under a dispatch mode the backward
+sums gradients in new tensors; without one it can sum in place.
+"""
+
+import random
+
+import torch
+from transformers.cache_utils import DynamicCache
+
+from . import activations, cases, framework
+from .live import Live
+
+
+def measure_inference() -> dict:
+    """Return for each case its config, its choices and the peak."""
+    return {
+        f"{number}: {case['config']['model_type']}, {case['phase']}": case
+        | {"peak": inference(**case)}
+        for number, case in enumerate(cases.inference_peaks(random.Random(1)))
+    }
+
+
+def inference(config, phase, attention, logits, b, tokens) -> int:
+    """Return the peak of a prefill of `tokens`, or of a step after so many."""
+    model = framework.build(config)
+    name = attention if attention == "eager" else f"every_byte_{attention}"
+    model.config._attn_implementation = name
+    kept = 1 if logits == "last" else 0
+    if phase == "prefill":
+        with torch.no_grad(), Live() as live:
+            _read(model, b, tokens, 0, None, kept)
+        return live.peak
+    window = getattr(model.config, "sliding_window", None) or tokens
+    first = max(1, min(tokens - 1, window - 1))
+    with torch.no_grad(), Live() as live:
+        cache = DynamicCache(config=model.config)
+        _read(model, b, first, 0, cache, kept)
+        for held in range(first, tokens):
+            _read(model, b, 1, held, cache, kept)
+        live.peak = live.now
+        _read(model, b, 1, tokens, cache, kept)
+    return live.peak
+
+
+def _read(model, b, tokens, held, cache, kept):
+    """Read tokens; their ids and masks are the caller's, so they are not counted."""
+    with torch.utils._python_dispatch._disable_current_modes():
+        ids = torch.zeros((b, tokens), dtype=torch.long, device="meta")
+        masks = _masks(model.config, b, tokens, held)
+    model(
+        ids, attention_mask=masks, past_key_values=cache, use_cache=True,
+        logits_to_keep=kept,
+    )  # fmt: skip
+
+
+def _masks(config, b, tokens, held):
+    def mask(length):
+        shape = (b, 1, tokens, length + tokens)
+        return torch.zeros(shape, dtype=torch.bfloat16, device="meta")
+
+    window = getattr(config, "sliding_window", None)
+    if window is None:
+        return mask(held)
+    windowed = mask(min(held, window - 1))
+    if config.model_type == "mistral":
+        return windowed
+    return {"full_attention": mask(held), "sliding_attention": windowed}
+
+
+def measure_training() -> dict:
+    """Return for each case its config, its choices and both peaks of a first step."""
+    return {
+        f"{number}: {case['config']['model_type']}": case | training(**case)
+        for number, case in enumerate(cases.training_peaks(random.Random(2)))
+    }
+
+
+def training(config, choices, b, s, micro_steps=1) -> dict:
+    """Return the peaks of forward with loss, and of backward, of the last micro-step."""
+    with activations._native_dropout():
+        model = activations._build(config, choices)
+        options = activations._checkpointing(choices)
+        if options:
+            model.activation_checkpointing_enable(options)
+        ids = torch.zeros((b, s), dtype=torch.long, device="meta")
+        labels, mask = ids.clone(), activations._mask(model, b, s)
+        live = Live()
+        for _ in range(micro_steps):
+            live.peak = live.now
+            with live:
+                output = model(ids, labels=labels, attention_mask=mask, use_cache=False)
+                forward, live.peak = live.peak, live.now
+                output.loss.backward()
+                del output
+    return {"forward": forward, "backward": live.peak}
+
+
+def measure_optimizer() -> dict:
+    """Return the peak of an AdamW step beside parameters and gradients, per size."""
+    result = {}
+    for implementation in ("foreach", "fused"):
+        parameters = [
+            torch.nn.Parameter(torch.zeros(size, dtype=torch.bfloat16))
+            for size in (1000, 30, 1)
+        ]
+        for each in parameters:
+            each.grad = torch.zeros_like(each)
+        optimizer = torch.optim.AdamW(parameters, **{implementation: True})
+        live, peaks = Live(), []
+        for _ in range(2):
+            live.peak = live.now
+            with live:
+                optimizer.step()
+            peaks.append(live.peak)
+        result[implementation] = {"sizes": [1000, 30, 1], "first, later": peaks}
+    return result

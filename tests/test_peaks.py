@@ -1,0 +1,215 @@
+"""Peaks equal what PyTorch and transformers have alive, on real and on random shapes."""
+
+import pytest
+import sympy
+
+from llm_memory import (
+    ConfigError,
+    Ledger,
+    Tensor,
+    decode_peak,
+    load_model,
+    prefill_peak,
+    symbolic,
+    total_inference,
+    training_activations,
+    training_peak,
+    training_states,
+    weights,
+)
+from llm_memory.check import record
+from llm_memory.peak import Peak
+from llm_memory.symbols import b, s
+
+INFERENCE = record("inference_peaks")["cases"]
+TRAINING = record("training_peaks")["cases"]
+OPTIMIZER = record("optimizer_peaks")["cases"]
+
+
+@pytest.mark.parametrize("name", INFERENCE)
+def test_inference_peaks_at_what_transformers_has_alive(name):
+    case = INFERENCE[name]
+    model, batch = load_model(case["config"]), case["b"]
+    if case["phase"] == "prefill":
+        peak = prefill_peak(model, case["attention"], case["logits"])
+        assert peak.evaluate(b=batch, s=case["tokens"]) == case["peak"]
+    else:
+        peak = decode_peak(model, case["attention"])
+        assert peak.evaluate(b=batch, t=case["tokens"]) == case["peak"]
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training_peaks_at_what_pytorch_has_alive(name):
+    case = TRAINING[name]
+    model, sizes = load_model(case["config"]), {"b": case["b"], "s": case["s"]}
+    choices = {key: case["choices"][key] for key in ("attention", "recompute")}
+    later = case.get("micro_steps", 1) > 1
+    peak = training_peak(
+        model, **choices, optimizer="none", micro_step="later" if later else "first"
+    )
+    measured = max(case["forward"], case["backward"])
+    assert peak.evaluate(**sizes) == weights(model).bytes + measured
+
+
+def test_random_cases_are_many_and_reach_the_corners():
+    assert len(INFERENCE) >= 240 and len(TRAINING) >= 120
+    for cases in (INFERENCE.values(), TRAINING.values()):
+        configs = [case["config"] for case in cases]
+        for field in ("num_hidden_layers", "num_key_value_heads"):
+            assert {1, 2, 3} <= {config[field] for config in configs}
+        assert {1, 2, 3} <= {case["b"] for case in cases}
+    winners = set()
+    for case in INFERENCE.values():
+        if case["phase"] == "prefill":
+            peak = prefill_peak(load_model(case["config"]), case["attention"])
+            name, _ = peak.at(b=case["b"], s=case["tokens"])
+            winners.add(name.rpartition(".")[2].split(" (")[0])
+    assert {"product", "softmax", "lm_head", "attention"} <= winners
+
+
+@pytest.mark.parametrize("implementation", OPTIMIZER)
+def test_an_adamw_step_makes_what_pytorch_makes(implementation):
+    case = OPTIMIZER[implementation]
+    states = sum(2 * 2 * size for size in case["sizes"])
+    counters = 4 * len(case["sizes"]) * (implementation == "fused")
+    roots = sum(2 * size for size in case["sizes"]) * (implementation == "foreach")
+    assert case["first, later"] == [states + counters + roots] * 2
+
+
+def test_the_optimizer_step_is_a_moment():
+    model = load_model("Qwen3-0.6B")
+    states = training_states(model, "bf16").bytes
+    peak = training_peak(model, "flash")
+    assert peak.at(b=1, s=64)[0] == "optimizer step"
+    assert peak.evaluate(b=1, s=64) == states + weights(model).bytes
+    fused = training_peak(model, "flash", implementation="fused")
+    assert fused.evaluate(b=1, s=64) == states
+
+
+def test_a_later_step_has_the_optimizer_states_from_the_start():
+    model = load_model("Qwen3-0.6B")
+    first, later = (
+        training_peak(model, "flash", step=step) for step in ("first", "later")
+    )
+    states = training_states(model, "bf16").select(part="optimizer").bytes
+    sizes = {"b": 8, "s": 2048}
+    assert later.evaluate(**sizes) == first.evaluate(**sizes) + states
+
+
+def test_known_moments():
+    small = training_peak(load_model("Qwen3-0.6B"), "flash", optimizer="none")
+    held = weights(load_model("Qwen3-0.6B")).bytes
+    assert small.evaluate(b=1, s=64) - held == 1_833_877_512
+    model = load_model("LLaMA-13B")
+    full = training_peak(model, "flash", "full", optimizer="none")
+    assert full.evaluate(b=8, s=2048) - weights(model).bytes == 31_330_310_176
+
+
+def test_usual_shapes_have_the_closed_forms():
+    model = load_model("LLaMA-13B")
+    h, f, layers, d = 5120, 13824, 40, 128
+    batch, tokens = 2, 4096
+    flash = 4 * batch * tokens * h * layers + 4 * tokens * d + 8 * tokens
+    flash += 8 * batch * tokens * h + 6 * batch * tokens * f
+    assert prefill_peak(model, "flash").evaluate(b=batch, s=tokens) == flash
+
+
+def test_a_peak_is_the_largest_moment_and_keeps_no_dominated_one():
+    small, large = (Ledger([Tensor("x", (b, s), kind)]) for kind in ("bf16", "fp32"))
+    fixed = Ledger([Tensor("table", (100,), "fp32")])
+    peak = Peak({"small": small, "large": large, "fixed": fixed, "again": large})
+    assert list(peak.moments) == ["large", "fixed"]
+    assert peak.at(b=1, s=100) == ("large", large) or peak.at(b=1, s=100)[0] == "large"
+    assert peak.at(b=1, s=99)[0] == "fixed"
+    assert peak.evaluate(b=3, s=100) == 1200
+    assert peak.bytes.subs({b: 1, s: 2}) == 400
+
+
+def test_symbolic_peaks_hold_for_a_models_sizes():
+    model = load_model("Qwen3-0.6B")
+    family = prefill_peak(symbolic("qwen3", tied=True), "flash")
+    sizes = {"V": 151936, "h": 1024, "L": 28, "a": 16, "k": 8, "d": 128, "f": 3072}
+    for batch, tokens in ((1, 1), (1, 512), (3, 33)):
+        expected = prefill_peak(model, "flash").evaluate(b=batch, s=tokens)
+        assert family.evaluate(b=batch, s=tokens, **sizes) == expected
+    assert isinstance(family.bytes, sympy.Max)
+
+
+def test_a_static_cache_is_not_joined():
+    model = load_model("Qwen3-0.6B")
+    sizes = {"b": 1, "t": 8192}
+    joined = decode_peak(model, "flash").evaluate(**sizes)
+    in_place = decode_peak(model, "flash", cache="static").evaluate(**sizes)
+    per_layer = 2 * 8192 * 8 * 128
+    assert joined - in_place > per_layer * 9 // 10
+
+
+def test_a_chunk_needs_what_its_tokens_need():
+    model = load_model("Qwen3-0.6B")
+    peak = prefill_peak(model, "flash", cache="static", chunked=True)
+    cached = 2 * 2 * 28 * 8 * 128
+    spent = {
+        t: peak.evaluate(b=1, s=512, t=t) - cached * (t + 512) for t in (512, 4096)
+    }
+    assert spent[512] == spent[4096]
+
+
+def test_fp16_on_cuda_has_one_copy_of_the_map_less():
+    model = load_model("LLaMA-13B")
+    square = 40 * 8192 * 8192
+    usual = prefill_peak(model).evaluate(b=1, s=8192)
+    fused = prefill_peak(model, softmax="with the cast").evaluate(b=1, s=8192)
+    assert usual - fused == 2 * square
+
+
+def test_total_inference_adds_weights_and_what_is_no_tensor():
+    model = load_model("Qwen3-0.6B")
+    plain = total_inference(model, attention="flash")
+    peak = prefill_peak(model, "flash").evaluate(b=2, s=100)
+    assert plain.evaluate(b=2, s=100) == weights(model).bytes + peak
+    more = total_inference(model, attention="flash", context=10, allocator=5, graphs=1)
+    assert more.evaluate(b=2, s=100) == plain.evaluate(b=2, s=100) + 16
+    _, ledger = plain.at(b=2, s=100)
+    assert ledger["CUDA context"].bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: prefill_peak(m, "xla"), "attention"),
+        (lambda m: prefill_peak(m, logits="none"), "logits"),
+        (lambda m: prefill_peak(m, cache="paper"), "cache"),
+        (lambda m: decode_peak(m, softmax="hard"), "softmax"),
+        (lambda m: training_peak(m, recompute="some"), "recompute"),
+        (lambda m: training_peak(m, loss="hinge"), "loss"),
+        (lambda m: training_peak(m, optimizer="adamax"), "optimizer"),
+        (lambda m: training_peak(m, optimizer="sgd"), "implementation"),
+        (lambda m: training_peak(m, step="third"), "step"),
+        (lambda m: training_peak(m, precision="autocast"), "precision"),
+        (lambda m: total_inference(m, phase="sleep"), "phase"),
+        (lambda m: total_inference(m, context=-1), "context"),
+        (lambda m: total_inference(m, graphs=1.5), "graphs"),
+        (lambda m: prefill_peak(m, "flash").evaluate(b=1), "s"),
+        (lambda m: prefill_peak(m, "flash").at(b=0, s=1), "b"),
+    ],
+)
+def test_bad_input_is_refused_by_name(call, message):
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        call(load_model("Qwen3-0.6B"))
+
+
+@pytest.mark.parametrize("name", ["Mixtral-8x7B", "DeepSeek-V3", "GPT-2-xl"])
+def test_other_families_are_refused_by_name(name):
+    model = load_model(name)
+    for peak in (prefill_peak, decode_peak, training_peak):
+        with pytest.raises(ConfigError, match="not derived yet"):
+            peak(model)
+
+
+def test_what_is_alive_after_the_forward_is_what_training_activations_say():
+    model = load_model("Qwen3-0.6B")
+    kept = training_activations(model, "flash").evaluate(b=8, s=2048)
+    peak = training_peak(model, "flash", optimizer="none").evaluate(b=8, s=2048)
+    logits = 8 * 8 * 2048 * 151936
+    labels = 8 * 8 * 2048 + 4
+    assert peak == weights(model).bytes + kept + logits - labels + 4

@@ -78,7 +78,7 @@ def measure_training() -> dict:
 
 
 def training(config, choices, b, s, micro_steps=1) -> dict:
-    """Return the peaks of forward with loss, and of backward, of the last micro-step."""
+    """Return the peaks of forward with loss and of backward, in the last micro-step."""
     with activations._native_dropout():
         model = activations._build(config, choices)
         options = activations._checkpointing(choices)

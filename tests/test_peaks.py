@@ -1,4 +1,4 @@
-"""Peaks equal what PyTorch and transformers have alive, on real and on random shapes."""
+"""Peaks equal what PyTorch has alive, on real and on random shapes."""
 
 import pytest
 import sympy

@@ -4,6 +4,7 @@ Written from the modeling files of transformers, tensor by tensor, without the l
 Matrices are (out, in); GPT-2 stores them the other way round, which changes no count.
 """
 
+from itertools import compress
 from math import ceil, prod
 from typing import NamedTuple
 
@@ -77,7 +78,7 @@ def windows(c: dict) -> list:
     window = c.get("sliding_window")
     if window is None or not c.get("use_sliding_window", True):
         return [None] * layers
-    if "layer_types" in c:
+    if "sliding_window" in c and "layer_types" in c:
         return [window if "sliding" in each else None for each in c["layer_types"]]
     if c["model_type"] in ("gemma2", "gemma3_text", "gpt_oss"):
         full = c.get("sliding_window_pattern", 2)
@@ -88,11 +89,34 @@ def windows(c: dict) -> list:
     return [window] * layers
 
 
+def linear(c: dict) -> list[bool]:
+    """Tell of each layer whether its attention is linear."""
+    layers = range(c.get("num_hidden_layers") or c["n_layer"])
+    if c["model_type"] != "qwen3_next":
+        return [False for _ in layers]
+    if "layer_types" in c:
+        return [each == "linear_attention" for each in c["layer_types"]]
+    return [(i + 1) % c["full_attention_interval"] != 0 for i in layers]
+
+
+def state_bytes(c: dict, b: int, bits: int = 16) -> int:
+    """Count the bytes of the states: a convolution, and an fp32 matrix per head."""
+    if not any(linear(c)):
+        return 0
+    key, value = c["linear_key_head_dim"], c["linear_value_head_dim"]
+    keys, values = c["linear_num_key_heads"], c["linear_num_value_heads"]
+    columns = 2 * keys * key + values * value
+    columns *= c["linear_conv_kernel_dim"]
+    each = columns * bits // 8 + 4 * values * key * value
+    return b * sum(linear(c)) * each
+
+
 def cached_elements(c: dict, b: int, t: int, layout: str = "latent") -> int:
     """Count cached elements, sequence by sequence, layer by layer, token by token."""
     total = 0
+    full = [not each for each in linear(c)]
     for _ in range(b):
-        for window in windows(c):
+        for window in compress(windows(c), full):
             for token in range(t):
                 if window is None or token >= t - window:
                     total += elements_per_token(c, layout)
@@ -195,7 +219,10 @@ def _llama(c):
     h, layers = c["hidden_size"], c["num_hidden_layers"]
     yield Stored((c["vocab_size"], h))
     for i in range(layers):
-        yield from _latent_attention(c) if "kv_lora_rank" in c else _attention(c)
+        if "kv_lora_rank" in c:
+            yield from _latent_attention(c)
+        else:
+            yield from _linear_attention(c) if linear(c)[i] else _attention(c)
         yield from _mlps(c, i)
         yield Stored((h,), 4 if c["model_type"] in FOUR_NORMS else 2)
     yield Stored((h,))
@@ -209,18 +236,31 @@ def _attention(c):
     if kind == "phi3":
         yield Stored((q + 2 * kv, h), packed=True)
     else:
-        yield Stored((q, h), packed=True)
+        gated = 2 if kind == "qwen3_next" else 1  # q_proj makes a gate, too
+        yield Stored((gated * q, h), packed=True)
         yield Stored((kv, h), 2, packed=True)
     yield Stored((h, q), packed=True)
     if kind == "qwen2" or c.get("attention_bias"):
-        yield Stored((q,))
+        yield Stored((2 * q if kind == "qwen3_next" else q,))
         yield Stored((kv,), 2)
     if c.get("attention_bias") and kind != "glm4":
         yield Stored((h,))
-    if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
+    if kind in ("qwen3", "qwen3_moe", "qwen3_next", "gemma3_text"):
         yield Stored((d,), 2)
     if kind == "gpt_oss":
         yield Stored((c["num_attention_heads"],))  # a sink for each head
+
+
+def _linear_attention(c):
+    h, heads = c["hidden_size"], c["linear_num_value_heads"]
+    keys = c["linear_num_key_heads"] * c["linear_key_head_dim"]
+    values = heads * c["linear_value_head_dim"]
+    yield Stored((2 * keys + 2 * values, h), packed=True)  # q, k, v and z
+    yield Stored((2 * heads, h))  # b and a
+    yield Stored((2 * keys + values, 1, c["linear_conv_kernel_dim"]))
+    yield Stored((heads,), 2)  # A_log and dt_bias
+    yield Stored((c["linear_value_head_dim"],))  # the norm of a head
+    yield Stored((h, values), packed=True)
 
 
 def _latent_attention(c):
@@ -260,6 +300,9 @@ def _mlps(c, i):
         yield Stored((experts,), buffer=True)
     yield Stored((experts, 2 * width, h), 1, True, experts, parts=2)
     yield Stored((experts, h, width), 1, True, experts)
+    if kind == "qwen3_next":
+        yield from _gated(h, c["shared_expert_intermediate_size"])
+        yield Stored((1, h))  # the shared expert's gate
     if kind == "gpt_oss":
         yield Stored((experts,))
         yield Stored((experts, 2 * width), experts=experts)
@@ -270,7 +313,7 @@ def _mlps(c, i):
 
 
 def _sparse(c, i) -> bool:
-    if c["model_type"] == "qwen3_moe":
+    if c["model_type"] in ("qwen3_moe", "qwen3_next"):
         step = c["decoder_sparse_step"]
         return (i + 1) % step == 0 and i not in c["mlp_only_layers"]
     return i >= c.get("first_k_dense_replace", 0)

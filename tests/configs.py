@@ -29,6 +29,12 @@ SIZES = {
     "qwen2": BASE,
     "qwen3": BASE,
     "qwen3_moe": (*BASE, "moe_intermediate_size", "num_experts", "num_experts_per_tok"),
+    "qwen3_next": (
+        *BASE, "moe_intermediate_size", "num_experts", "num_experts_per_tok",
+        "shared_expert_intermediate_size", "linear_num_key_heads",
+        "linear_num_value_heads", "linear_key_head_dim", "linear_value_head_dim",
+        "linear_conv_kernel_dim",
+    ),
     "mixtral": (*BASE, "num_local_experts", "num_experts_per_tok"),
     "phi3": BASE,
     "gemma2": BASE,
@@ -44,8 +50,16 @@ WINDOWED = (
     "gemma3_text", "gpt_oss",
 )  # fmt: skip
 GROUPED = ("llama", "glm4", *WINDOWED)
-BIASED = ("llama", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "glm4", "gpt_oss")
-SPARSE = ("qwen3_moe", "mixtral", "gpt_oss", "deepseek_v2", "deepseek_v3", "kimi_k2")
+# Where the cache is keys and values alone.
+STATELESS = tuple(each for each in SIZES if each != "qwen3_next")
+BIASED = (
+    "llama", "qwen3", "qwen3_moe", "qwen3_next", "gemma2", "gemma3_text", "glm4",
+    "gpt_oss",
+)  # fmt: skip
+SPARSE = (
+    "qwen3_moe", "qwen3_next", "mixtral", "gpt_oss", "deepseek_v2", "deepseek_v3",
+    "kimi_k2",
+)  # fmt: skip
 LATENT_FAMILIES = ("deepseek_v2", "deepseek_v3", "kimi_k2")
 
 
@@ -87,7 +101,7 @@ def _family(draw, kind, width, heads, layers, window):
     if kind == "falcon":
         return draw(_falcon(heads))
     config = {"intermediate_size": draw(st.integers(1, 300))}
-    if kind in GROUPED:
+    if kind in (*GROUPED, "qwen3_next"):
         divisors = [n for n in range(1, heads + 1) if heads % n == 0]
         config |= {
             "num_key_value_heads": draw(st.sampled_from(divisors)),
@@ -97,6 +111,8 @@ def _family(draw, kind, width, heads, layers, window):
         config |= draw(_windows(kind, window, layers))
     if kind in SPARSE:
         config |= draw(_experts(kind))
+    if kind == "qwen3_next":
+        config |= draw(_linear(layers))
     if kind in LATENT_FAMILIES:
         config |= draw(_latent(kind, heads))
     if kind in (*BIASED, *LATENT_FAMILIES):
@@ -104,6 +120,22 @@ def _family(draw, kind, width, heads, layers, window):
     if kind in ("llama", "deepseek_v2"):
         config["mlp_bias"] = draw(FLAG)
     return config
+
+
+@st.composite
+def _linear(draw, layers):
+    heads = draw(SMALL)
+    config = {
+        "linear_num_key_heads": heads, "linear_num_value_heads": heads * draw(SMALL),
+        "linear_key_head_dim": draw(SMALL), "linear_value_head_dim": draw(SMALL),
+        "linear_conv_kernel_dim": draw(SMALL),
+        "shared_expert_intermediate_size": draw(WIDTH),
+    }  # fmt: skip
+    if draw(FLAG):
+        return config | {"full_attention_interval": draw(SMALL)}
+    kinds = st.sampled_from(["full_attention", "linear_attention"])
+    types = st.lists(kinds, min_size=layers, max_size=layers)
+    return config | {"layer_types": draw(types)}
 
 
 @st.composite
@@ -144,6 +176,7 @@ def _experts(draw, kind):
     count = draw(SMALL)
     used = draw(st.integers(1, count))
     name = {
+        "qwen3_next": "num_experts",
         "mixtral": "num_local_experts", "gpt_oss": "num_local_experts",
         "qwen3_moe": "num_experts",
     }  # fmt: skip
@@ -152,7 +185,7 @@ def _experts(draw, kind):
     }  # fmt: skip
     if kind not in ("mixtral", "gpt_oss"):
         config["moe_intermediate_size"] = draw(st.integers(1, 300))
-    if kind == "qwen3_moe":
+    if kind in ("qwen3_moe", "qwen3_next"):
         config["decoder_sparse_step"] = draw(st.integers(1, 3))
         config["mlp_only_layers"] = draw(st.lists(st.integers(0, 6), max_size=3))
     return config

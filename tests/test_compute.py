@@ -63,10 +63,16 @@ def test_there_are_enough_cases():
     decodes = [shape for case in CASES.values() for shape in case["decode"]]
     assert len(steps) >= 250 and len(decodes) >= 150
     types = {case["config"]["model_type"] for case in CASES.values()}
-    assert types == set(lm.fields.table()["families"])
+    assert types | {"qwen3_next"} == set(lm.fields.table()["families"])
     layers = {case["config"].get("num_hidden_layers") for case in CASES.values()}
     heads = {case["config"].get("num_key_value_heads") for case in CASES.values()}
     assert 1 in layers and 1 in heads
+
+
+@pytest.mark.parametrize("phase", ["forward", "backward", "decode"])
+def test_linear_attention_is_refused_by_name(phase):
+    with pytest.raises(lm.ConfigError, match=r"^model_type = 'qwen3_next': the FLOPs"):
+        lm.flops(lm.symbolic("qwen3_next"), phase)
 
 
 # ---- The closed forms.

@@ -29,6 +29,12 @@ MINIMAL = {
     "qwen3_moe": SMALL | {"moe_intermediate_size": 5, "num_experts": 4,
                           "num_experts_per_tok": 2},
     "mixtral": SMALL | {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "qwen3_next": SMALL | {
+        "moe_intermediate_size": 5, "num_experts": 4, "num_experts_per_tok": 2,
+        "shared_expert_intermediate_size": 6, "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4, "linear_key_head_dim": 3,
+        "linear_value_head_dim": 5, "linear_conv_kernel_dim": 4,
+    },
     "gptj": {"vocab_size": 96, "n_embd": 16, "n_layer": 2, "n_head": 4},
     "falcon": {"vocab_size": 96, "hidden_size": 16, "num_hidden_layers": 2,
                "num_attention_heads": 4},
@@ -121,6 +127,11 @@ WRONG = {
     "dropout above one": ("gpt2", {"resid_pdrop": 1.5}),
     "layer types as a string": ("gemma2", {"layer_types": "full_attention"}),
     "an unknown layer type": ("qwen3", {"layer_types": ["full_attention", "mamba"]}),
+    "linear layers": ("qwen3", {"layer_types": ["linear_attention"] * 2}),
+    "sliding layers": ("qwen3_next", {"layer_types": ["sliding_attention"] * 2}),
+    "too few hybrid types": ("qwen3_next", {"layer_types": ["full_attention"]}),
+    "no full layer ever": ("qwen3_next", {"full_attention_interval": 0}),
+    "key heads that do not divide": ("qwen3_next", {"linear_num_key_heads": 3}),
     "too few layer types": ("qwen3", {"layer_types": ["full_attention"]}),
     "a quantisation that is a string": ("llama", {"quantization_config": "fp8"}),
     "a negative index": ("qwen3_moe", {"mlp_only_layers": [-1]}),
@@ -244,6 +255,9 @@ CHANGES_MEMORY = [
     ("gemma3_text", "vision_config", {"hidden_size": 8}),
     ("glm4", "sliding_window", 512),
     ("gpt_oss", "n_shared_experts", 1),
+    ("qwen3_next", "n_shared_experts", 1),
+    ("qwen3_next", "sliding_window", 512),
+    ("qwen3_next", "linear_attn_config", {"linear_attn_period": 4}),
     ("falcon", "num_key_value_heads", 8),
     ("falcon", "qk_layernorm", True),
     ("gptj", "lm_head_bias", True),
@@ -498,6 +512,30 @@ GPT_J_6B = {
     "tie_word_embeddings": False, "tokenizer_class": "GPT2Tokenizer",
     "transformers_version": "4.18.0.dev0", "use_cache": True, "vocab_size": 50400,
 }  # fmt: skip
+QWEN_3_NEXT = {
+    "architectures": ["Qwen3NextForCausalLM"], "attention_bias": False,
+    "attention_dropout": 0.0, "bos_token_id": 151643, "decoder_sparse_step": 1,
+    "eos_token_id": 151645, "full_attention_interval": 4, "head_dim": 256,
+    "hidden_act": "silu", "hidden_size": 2048, "initializer_range": 0.02,
+    "intermediate_size": 5120, "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 128, "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32, "linear_value_head_dim": 128,
+    "max_position_embeddings": 262144, "mlp_only_layers": [],
+    "model_type": "qwen3_next", "moe_intermediate_size": 512, "norm_topk_prob": True,
+    "num_attention_heads": 16, "num_experts": 512, "num_experts_per_tok": 10,
+    "num_hidden_layers": 48, "num_key_value_heads": 2, "output_router_logits": False,
+    "partial_rotary_factor": 0.25, "rms_norm_eps": 1e-06, "rope_scaling": None,
+    "rope_theta": 10000000, "router_aux_loss_coef": 0.001,
+    "shared_expert_intermediate_size": 512, "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16", "transformers_version": "4.57.0.dev0",
+    "use_cache": True, "use_sliding_window": False, "vocab_size": 151936,
+}  # fmt: skip
+# A sparse layer with full attention, two norms and a projection before it, one after.
+MTP_LAYER = (
+    (2 * 2048 + 3) * 2048
+    + (2 * 16 + 2 * 2 + 16) * 256 * 2048 + 2 * 256 + 2 * 2048
+    + 512 * 2048 + 3 * (512 + 1) * 512 * 2048 + 2048
+)  # fmt: skip
 REAL = {  # config, parameters, bytes in the bf16 cache of one token
     "Llama-3.2-1B": (LLAMA_32_1B, 1_235_814_400, 32_768),
     "Qwen2.5-0.5B": (QWEN_25_05B, 494_032_768, 12_288),
@@ -510,6 +548,8 @@ REAL = {  # config, parameters, bytes in the bf16 cache of one token
     # Of falcon-7b's 7,217,189,760 published elements, V·h are the tied head's copy.
     "falcon-7b": (FALCON_7B, 7_217_189_760 - 65_024 * 4544, 8_192),
     "gpt-j-6b": (GPT_J_6B, 6_050_882_784, 458_752),
+    # Its file holds a layer for multi-token prediction, too, which is not loaded.
+    "Qwen3-Next-80B-A3B": (QWEN_3_NEXT, 81_324_862_720 - MTP_LAYER, 77_881_344),
     "opt-350m": (OPT_350M, 331_196_416, 98_304),
     "opt-125m": (OPT_125M, 125_239_296, 36_864),
     "gpt2": (GPT_2, 124_439_808, 36_864),

@@ -14,6 +14,7 @@ from configs import (
     SIZES,
     SMALL,
     SPARSE,
+    STATELESS,
     WINDOWED,
     configs,
 )
@@ -23,6 +24,7 @@ from sympy import Max, Min, Symbol, ceiling, floor
 
 import llm_memory as lm
 from llm_memory.kv_cache import CacheFormat, CacheLayers, State, cache_ledger
+from llm_memory.layers import first_layers
 from llm_memory.symbols import L, V, W, a, b, d, f, h, k, s, t
 from llm_memory.tape import Cached
 from llm_memory.units import dtype
@@ -260,7 +262,8 @@ def test_the_cache_is_counted_token_by_token(family, data, batch, tokens, kind):
     config = data.draw(configs((family,)))
     ledger = lm.kv_cache(lm.load_model(config), dtype=kind)
     elements = by_hand.cached_elements(config, batch, tokens)
-    assert ledger.evaluate(b=batch, t=tokens) == elements * BITS[kind] // 8
+    states = by_hand.state_bytes(config, batch, BITS[kind])
+    assert ledger.evaluate(b=batch, t=tokens) == elements * BITS[kind] // 8 + states
 
 
 @given(configs(families=LATENT_FAMILIES), BATCH, TOKENS)
@@ -270,7 +273,7 @@ def test_the_expanded_cache_is_counted_token_by_token(config, batch, tokens):
     assert ledger.evaluate(b=batch, t=tokens) == 2 * elements
 
 
-@given(configs(window=False), BATCH, BATCH, TOKENS, TOKENS)
+@given(configs(families=STATELESS, window=False), BATCH, BATCH, TOKENS, TOKENS)
 def test_the_cache_is_linear_in_b_and_without_a_window_in_t(config, b1, b2, t1, t2):
     cache = lm.kv_cache(lm.load_model(config))
     at = cache.evaluate
@@ -370,7 +373,7 @@ def test_a_scale_for_each_group_of_elements():
 # ---- Paged caches.
 
 
-@given(configs(), BATCH, TOKENS, st.integers(1, 20))
+@given(configs(families=STATELESS), BATCH, TOKENS, st.integers(1, 20))
 def test_blocks_are_those_with_a_token_still_in_use(config, batch, tokens, block):
     model, layers = lm.load_model(config), by_hand.windows(config)
     per_slot = 2 * by_hand.elements_per_token(config)
@@ -380,7 +383,7 @@ def test_blocks_are_those_with_a_token_still_in_use(config, batch, tokens, block
     assert paged >= lm.kv_cache(model).evaluate(b=batch, t=tokens)
 
 
-@given(configs(window=False), BATCH, TOKENS, st.integers(1, 20))
+@given(configs(families=STATELESS, window=False), BATCH, TOKENS, st.integers(1, 20))
 def test_less_than_a_block_per_sequence_is_wasted(config, batch, tokens, block):
     model = lm.load_model(config)
     exact, paged = lm.kv_cache(model), lm.kv_cache(model, block=block)
@@ -398,7 +401,12 @@ def test_less_than_a_block_per_sequence_is_wasted(config, batch, tokens, block):
 # ---- Tensor parallelism.
 
 
-@given(configs(), st.sampled_from([1, 2, 3, 4, 6, 8, 12]), BATCH, TOKENS)
+@given(
+    configs(families=STATELESS),
+    st.sampled_from([1, 2, 3, 4, 6, 8, 12]),
+    BATCH,
+    TOKENS,
+)
 def test_ranks_together_hold_at_least_the_whole_cache(config, tp, batch, tokens):
     model, at = lm.load_model(config), {"b": batch, "t": tokens}
     whole = lm.kv_cache(model).evaluate(**at)
@@ -502,6 +510,40 @@ def test_linear_attention_keeps_a_state_and_nothing_per_token(
     assert paged.evaluate(b=batch, t=1) == batch * (per_token * tokens + fixed)
 
 
+@given(configs(families=("qwen3_next",)), BATCH, TOKENS)
+def test_a_state_is_neither_quantised_nor_paged(config, batch, tokens):
+    model, states = lm.load_model(config), by_hand.state_bytes(config, batch)
+    for kind in ("bf16", "fp8", "int8", "int4"):
+        cache = lm.kv_cache(model, dtype=kind, block=16)
+        kept = cache.select(part="state").evaluate(b=batch, t=tokens)
+        assert kept == states
+
+
+@given(configs(families=("qwen3_next",)), st.integers(0, 5))
+def test_the_first_layers_of_a_hybrid_are_counted_one_by_one(config, number):
+    model = lm.load_model(config)
+    linear = by_hand.linear(config)[:number]
+    kinds = [(each, by_hand._sparse(config, i)) for i, each in enumerate(linear)]
+    groups = [(each.linear, each.sparse) for each in model.layers]
+    number = min(number, config["num_hidden_layers"])
+    assert first_layers(model, number) == tuple(kinds.count(each) for each in groups)
+    assert sum(each.count for each in model.layers) == config["num_hidden_layers"]
+
+
+@given(configs(families=("qwen3_next",)), st.sampled_from([2, 3, 4]), TOKENS)
+def test_ranks_share_the_heads_of_a_state(config, tp, tokens):
+    model = lm.load_model(config)
+    kv, heads = config["num_key_value_heads"], config["linear_num_key_heads"]
+    assume(kv % tp == 0 or tp % kv == 0)
+    if heads % tp and any(by_hand.linear(config)):
+        with pytest.raises(lm.ConfigError, match=r"^tp = \d: must divide .* heads of"):
+            lm.kv_cache(model, tp=tp)
+        return
+    together = lm.kv_cache(model, tp=tp).select(part="state")
+    whole = lm.kv_cache(model).select(part="state")
+    assert together.evaluate(b=1, t=tokens) == whole.evaluate(b=1, t=tokens)
+
+
 @given(SMALL, st.integers(2, 5), SMALL, TOKENS)
 def test_layers_that_share_a_cache_take_it_once(count, readers, width, tokens):
     kept = (Cached("keys", "keys", 1, width), Cached("values", "values", 1, width))
@@ -525,7 +567,7 @@ def structure(config) -> dict:
     flags = {flag: config[name] for flag, name in FLAGS.items() if name in config}
     if "attention_bias" in config:
         flags["bias"] = config["attention_bias"]
-        whole = kind in GROUPED and kind != "glm4"
+        whole = kind in (*GROUPED, "qwen3_next") and kind != "glm4"
         flags["output_bias"] = config["attention_bias"] and whole
     if kind == "opt":
         flags["bias"] = config["enable_bias"]
@@ -556,7 +598,11 @@ def sizes_of(config, *ledgers) -> dict:
         "h_e": ("word_embed_proj_dim",), "m": ("moe_intermediate_size",),
         "E": ("n_routed_experts", "num_experts", "num_local_experts"),
         "E_k": ("num_experts_per_tok",), "E_s": ("n_shared_experts",),
-        "c_q": ("q_lora_rank",), "c_kv": ("kv_lora_rank",), "d_v": ("v_head_dim",),
+        "c_q": ("q_lora_rank",), "c_kv": ("kv_lora_rank",),
+        "d_v": ("v_head_dim", "linear_value_head_dim"),
+        "d_k": ("linear_key_head_dim",), "n_k": ("linear_num_key_heads",),
+        "n_v": ("linear_num_value_heads",), "W_c": ("linear_conv_kernel_dim",),
+        "m_s": ("shared_expert_intermediate_size",),
         "d_n": ("qk_nope_head_dim",), "d_r": ("qk_rope_head_dim",),
     }  # fmt: skip
     values = {
@@ -581,12 +627,16 @@ def test_a_symbolic_family_with_numbers_is_the_model(family, data, batch, tokens
     config = data.draw(configs((family,)))
     if "sliding_window_pattern" in config:
         config["sliding_window_pattern"] = 6  # the family's own
+    if family == "qwen3_next":
+        config.pop("layer_types", None)
+        config["full_attention_interval"] = 4
     model = lm.symbolic(family, **structure(config))
     weights, cache = lm.weights(model), lm.kv_cache(model)
     sizes = sizes_of(config, weights, cache)
     assert weights.substitute(sizes).elements == by_hand.elements(config)
     held = cache.substitute(sizes).evaluate(b=batch, t=tokens)
-    assert held == 2 * by_hand.cached_elements(config, batch, tokens)
+    states = by_hand.state_bytes(config, batch)
+    assert held == 2 * by_hand.cached_elements(config, batch, tokens) + states
     if config["model_type"] in SPARSE:
         active = lm.active_weights(model)
         sizes = sizes_of(config, active)

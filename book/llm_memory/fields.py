@@ -27,6 +27,7 @@ MESSAGES = {
 LARGEST_SIZE = 2**63 - 1  # PyTorch holds a size in a signed 64-bit integer
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 ATTENTION_TYPES = ("full_attention", "sliding_attention")
+HYBRID_TYPES = ("full_attention", "linear_attention")
 
 
 @cache
@@ -191,6 +192,7 @@ def _type(field: Mapping):
         "text": StrictStr,
         "object": dict,
         "layers": list[Literal[ATTENTION_TYPES]],
+        "hybrid layers": list[Literal[HYBRID_TYPES]],
         "indices": list[index],
     }
     kind = kinds[field["kind"]]
@@ -211,6 +213,7 @@ def _rule(field: Mapping) -> str:
         "text": "must be a string",
         "object": "must be an object",
         "layers": f"must be a list of {' and '.join(map(repr, ATTENTION_TYPES))}",
+        "hybrid layers": f"must be a list of {' and '.join(map(repr, HYBRID_TYPES))}",
         "indices": "must be a list of integers >= 0",
     }
     return rules[field["kind"]] + (", or null" if _nullable(field) else "")

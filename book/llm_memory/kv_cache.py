@@ -6,22 +6,13 @@ from dataclasses import dataclass, replace
 from sympy import Expr, Max, Min, S, ceiling, floor, sympify
 
 from . import units
-from .errors import choose
+from .errors import ConfigError, choose
 from .families import forward
 from .ledger import Ledger, Tensor
-from .operations import Cached
+from .operations import Cached, State
 from .symbols import b, check_size, t
 from .units import DType
 from .weights import heads_on_rank
-
-
-@dataclass(frozen=True)
-class State:
-    """A tensor of fixed size that a layer keeps per sequence, whatever t is."""
-
-    name: str
-    shape: tuple[Expr, ...]
-    dtype: DType
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,9 @@ def kv_cache(
     Args:
         model: a `Model`. t may exceed the longest context that it was made for.
         dtype: a name in `FORMATS`, or a `CacheFormat`. A quantised format adds a row
-            of scales (and of zero points) per tensor.
+            of scales (and of zero points) per tensor. Of linear attention's two
+            states, the recurrent one stays fp32 whatever `dtype` is, and the
+            convolution's is not quantised: it is bf16 then.
         layout: for latent attention (MLA): "latent" keeps the latent and the rotary
             key, "expanded" the keys and values of all heads. Falcon's newer decoder:
             transformers repeats keys and values for all query heads and keeps that;
@@ -93,7 +86,8 @@ def kv_cache(
         block: tokens in a block of a paged cache; slots that hold no token are rows
             of their own. None: no paging.
         tp: tensor-parallel ranks. Heads are divided, and replicate once `tp` exceeds
-            them; a latent has no heads and is whole on every rank.
+            them; a latent has no heads and is whole on every rank. States of linear
+            attention are divided by their heads, as serving engines do.
         per: "all" ranks together, or one "rank".
 
     Returns:
@@ -128,7 +122,8 @@ def cache_layers(model, layout: str = "latent") -> list[CacheLayers]:
             for cached in operation.cached
             if cached.layout in (None, layout)
         ]
-        layers.append(CacheLayers(inside[0].count, tuple(kept)))
+        states = tuple(each for operation in inside for each in operation.states)
+        layers.append(CacheLayers(inside[0].count, tuple(kept), states))
     return layers
 
 
@@ -194,7 +189,19 @@ def _rows(
                 )
     for state in group.states:
         name = f"layers.{{i}}.{state.name}"
-        yield Tensor(name, (b, *state.shape), state.dtype, group.count, "state")
+        plain = stored.values if stored in PLAIN.values() else units.dtype("bf16")
+        shape = (b, *_state_on_rank(state, tp))
+        yield Tensor(name, shape, state.dtype or plain, group.count, "state")
+
+
+def _state_on_rank(state: State, tp: int) -> tuple[Expr, ...]:
+    """Return the shape of a rank's equal share of a state."""
+    if tp == 1 or not state.heads:
+        return state.shape
+    if any(not sympify(heads / tp).is_integer for heads in state.heads):
+        listed = ", ".join(map(str, dict.fromkeys(state.heads)))
+        raise ConfigError("tp", tp, f"must divide {listed} heads of linear attention")
+    return (state.shape[0] / tp, *state.shape[1:])
 
 
 def _stored(cached: Cached, stored: CacheFormat):

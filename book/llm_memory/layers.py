@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import lcm
 
 from sympy import Expr, S, Symbol, sympify
 
@@ -10,7 +11,7 @@ from .expression import evaluate_tree, from_tree
 from .fields import family, table
 from .symbols import symbol
 
-SLIDING = "sliding_attention"
+SLIDING, LINEAR = "sliding_attention", "linear_attention"
 MESSAGES = {
     "types": "must have one entry per layer: {total}, not {given}",
     "window": "must be a size: layer_types has sliding_attention",
@@ -25,13 +26,15 @@ OWN_WINDOWS = ("alternate", "pattern")
 class Layers:
     """`count` layers alike: their window (None: all tokens), whether they are MoE.
 
-    `positions` says where in the model they stand; None: after the groups before.
+    `linear` ones keep a state and no tokens. `positions` says where in the model they
+    stand; None: after the groups before.
     """
 
     count: Expr
     window: Expr | None = None
     sparse: bool = False
     positions: frozenset[int] | range | None = None
+    linear: bool = False
 
 
 def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layers, ...]:
@@ -45,6 +48,12 @@ def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layer
         rule = MESSAGES["types"].format(total=total, given=len(types))
         raise ConfigError("layer_types", types, rule)
     numbers = _numbers(values, total)
+    if "linear" in entry:
+        return tuple(
+            Layers(sympify(count), sparse=sparse, linear=linear)
+            for (linear, sparse), count in _hybrid(entry, values, numbers).items()
+            if count
+        )
     sliding = _sliding(entry, values, numbers, window)
     dense = _dense(entry, values, numbers)
     if sliding and window is None:
@@ -100,6 +109,9 @@ def first_layers(model, number: int) -> tuple[int, ...]:
     if not model.values:
         raise ConfigError("model", model.name, MESSAGES["symbolic"])
     entry, numbers = family(model.model_type), _numbers(model.values, number)
+    if "linear" in entry:
+        counts = _hybrid(entry, model.values, numbers)
+        return tuple(counts[each.linear, each.sparse] for each in model.layers)
     sliding = _sliding(entry, model.values, numbers, model.W)
     dense = _dense(entry, model.values, numbers)
     mixed = len({layers.sparse for layers in model.layers}) > 1
@@ -125,6 +137,28 @@ def _sliding(entry, values, numbers, window) -> int:
     if window is None:
         return 0
     return evaluate_tree(table()["patterns"]["windows"][entry["windows"]], numbers)
+
+
+def _hybrid(entry, values, numbers) -> dict[tuple[bool, bool], int]:
+    """Count layers by whether their attention is linear and their MLP sparse."""
+    total, step = numbers["L"], numbers["decoder_sparse_step"]
+    types, only = values["layer_types"], set(values["mlp_only_layers"] or ())
+    if types is None:
+        every = numbers["full_attention_interval"]
+        both = range(lcm(every, step) - 1, total, lcm(every, step))
+        pattern = table()["patterns"]["linear"][entry["linear"]]
+        full = total - evaluate_tree(pattern, numbers)
+    else:
+        at = [i for i, each in enumerate(types[:total]) if each != LINEAR]
+        full, both = len(at), {i for i in at if (i + 1) % step == 0}
+    sparse = total - _dense(entry, values, numbers)
+    sparse_full = len(both) - sum(i in both for i in only)
+    return {
+        (False, False): full - sparse_full,
+        (False, True): sparse_full,
+        (True, False): total - full - (sparse - sparse_full),
+        (True, True): sparse - sparse_full,
+    }
 
 
 def _dense(entry, values, numbers) -> int:
@@ -153,18 +187,29 @@ def symbolic_layers(entry: Mapping, window: bool | None) -> tuple[Layers, ...]:
     own = windows in OWN_WINDOWS
     if not (own if window is None else window):
         windows, own, size = None, False, None
+    if "linear" in entry:  # a sum does not depend on which layers are both
+        linear = _by_symbols(entry, "linear")
+        return (
+            Layers(total - linear, sparse=True),
+            Layers(linear - dense, sparse=True, linear=True),
+            Layers(dense, linear=True),
+        )
     if sparse in ("tail", "step"):
         return (Layers(dense, size), Layers(total - dense, size, sparse=True))
     sliding = {None: S.Zero, "all": total, "tail": symbol("L_w")}
-    count = _own_windows(entry) if own else sliding[windows]
+    count = _by_symbols(entry, "windows") if own else sliding[windows]
     groups = ((total - count, None), (count, size))
     return tuple(
         Layers(number, kept, sparse == "all") for number, kept in groups if number != 0
     )
 
 
-def _own_windows(entry: Mapping) -> Expr:
-    """Count the layers with a window, by L, where the family's class says which."""
-    count = from_tree(table()["patterns"]["windows"][entry["windows"]])
-    own = entry["fields"].get("sliding_window_pattern", {"if_null": 0})
-    return count.subs(Symbol("sliding_window_pattern", integer=True), own["if_null"])
+def _by_symbols(entry: Mapping, kind: str) -> Expr:
+    """Count layers of a kind, by L, where the family's class says which they are."""
+    count = from_tree(table()["patterns"][kind][entry[kind]])
+    own = {
+        Symbol(name, integer=True): field["if_null"]
+        for name, field in entry["fields"].items()
+        if isinstance(field.get("if_null"), int)
+    }
+    return count.subs(own)

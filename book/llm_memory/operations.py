@@ -7,6 +7,7 @@ from sympy.logic.boolalg import Boolean
 
 from .count import Product
 from .symbols import s
+from .units import DType
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +136,29 @@ class Cached:
 
 
 @dataclass(frozen=True)
+class State:
+    """A tensor of fixed size that a layer keeps per sequence, whatever t is.
+
+    Attributes:
+        name: where transformers keeps it in a layer's cache.
+        shape: of one sequence.
+        dtype: its data type; None: the plain one that keys have, or bf16.
+        heads: the groups of heads side by side on the first axis, which tensor
+            parallelism divides; (): the state is whole on every rank.
+    """
+
+    name: str
+    shape: tuple[Expr, ...]
+    dtype: DType | None = None
+    heads: tuple[Expr, ...] = ()
+
+
+@dataclass(frozen=True)
 class Operation:
     """One step of the forward, run once in each of `count` layers.
 
-    `saved` is kept for the backward. `group` numbers the groups of layers that are
-    alike; 0 is outside of all layers. `products` is its work.
+    `saved` is kept for the backward, `states` for later steps. `group` numbers the
+    groups of layers that are alike; 0 is outside of all layers. `products` is its work.
     """
 
     kind: str
@@ -153,3 +172,4 @@ class Operation:
     part: str = ""
     saved: tuple[Activation, ...] = ()
     products: tuple[Product, ...] = ()
+    states: tuple[State, ...] = ()

@@ -242,7 +242,7 @@ def _stage_parameters(model, placement: Placement) -> Iterator[list[Parameter]]:
 def _share(parameter: Parameter, placement: Placement) -> Parameter:
     everywhere = parameter.part in placement.divided
     ranks = placement.tp * (placement.attention_dp if everywhere else 1)
-    if parameter.role == "experts" and placement.expert_parallel:
+    if parameter.active is not None and placement.expert_parallel:
         experts, *rest = parameter.shape
         return replace(parameter, shape=(ceiling(experts / ranks), *rest))
     return on_rank(parameter, ranks)

@@ -66,7 +66,34 @@ TABLE = {
             "d_n", "head width without rotation (MLA)", "elements", "qk_nope_head_dim"
         ),
         Size("d_r", "head width with rotation (MLA)", "elements", "qk_rope_head_dim"),
-        Size("d_v", "head width of values (MLA)", "elements", "v_head_dim"),
+        Size(
+            "d_v",
+            "head width of values (MLA, linear attention)",
+            "elements",
+            "v_head_dim",
+        ),
+        Size(
+            "d_k",
+            "head width of keys (linear attention)",
+            "elements",
+            "linear_key_head_dim",
+        ),
+        Size("n_k", "key heads (linear attention)", "heads", "linear_num_key_heads"),
+        Size(
+            "n_v", "value heads (linear attention)", "heads", "linear_num_value_heads"
+        ),
+        Size(
+            "W_c",
+            "tokens that the convolution sees (linear attention)",
+            "tokens",
+            "linear_conv_kernel_dim",
+        ),
+        Size(
+            "m_s",
+            "width of a shared expert (Qwen3-Next)",
+            "elements",
+            "shared_expert_intermediate_size",
+        ),
         Size("R", "data-parallel ranks", "ranks"),
         Size("T", "tensor-parallel ranks", "ranks"),
         Size("B", "block of a paged cache", "tokens"),

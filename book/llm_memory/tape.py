@@ -268,9 +268,9 @@ class Tape:
         output = self._like("experts", x)
         return self._append("experts", (x, routes), output, own, products=work)
 
-    def operation(self, kind, inputs, name, shape, own=()) -> Activation:
-        """Any other operation, with parameters of its own; nothing else is derived."""
-        return self._append(kind, inputs, self._new(name, shape), own)
+    def operation(self, kind, inputs, name, shape, own=(), states=()) -> Activation:
+        """Any other operation: its parameters and its states; no more is derived."""
+        return self._append(kind, inputs, self._new(name, shape), own, states=states)
 
     def add_buffer(self, x, name) -> Activation:
         """Add a vector that the checkpoint stores and the framework calls a buffer."""
@@ -548,7 +548,7 @@ class Tape:
         return Product(scope.prefix + name, shape, scope.count, part, **facts)
 
     def _append(
-        self, kind, inputs, output, own=(), shared=(), cached=(), products=()
+        self, kind, inputs, output, own=(), shared=(), cached=(), products=(), states=()
     ) -> Activation:
         scope = self._scope
         tensors = (tuple(inputs), output, tuple(self._saved))
@@ -560,6 +560,7 @@ class Tape:
             Operation(
                 kind, inputs, made, scope.count, tuple(own), tuple(shared),
                 tuple(cached), scope.group, scope.part, saved, tuple(products),
+                tuple(states),
             )
         )  # fmt: skip
         return output

@@ -4,7 +4,7 @@ from ..errors import choose
 from ..operations import Run
 from ..tape import Tape
 from ..timeline import Timeline
-from . import falcon, gpt2, gpt_oss, gptj, llama, mla, opt
+from . import falcon, gpt2, gpt_oss, gptj, llama, mla, opt, qwen3_next
 
 FORWARDS = {
     "gpt2": gpt2.forward,
@@ -14,6 +14,7 @@ FORWARDS = {
     "gpt_oss": gpt_oss.forward,
     "falcon": falcon.forward,
     "gptj": gptj.forward,
+    "qwen3_next": qwen3_next.forward,
 }
 
 

@@ -90,12 +90,12 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
             x, "q_proj", a * d, bias=bias, split="output", heads=(a,), by_head=a
         )
         if model.qk_norm:
-            q = _norm_heads(tape, q, "q_norm", a, d)
+            q = norm_heads(tape, q, "q_norm", a, d)
         key = tape.linear(
             x, "k_proj", k * d, bias=bias, split="output", heads=(k,), by_head=k
         )
         if model.qk_norm:
-            key = _norm_heads(tape, key, "k_norm", k, d)
+            key = norm_heads(tape, key, "k_norm", k, d)
         value = tape.linear(
             x, "v_proj", k * d, bias=bias, split="output", heads=(k,),
             by_head=tape.values_by_head(k),
@@ -137,6 +137,6 @@ def head(tape: Tape, model, x: Activation, embedding) -> Activation:
     )  # fmt: skip
 
 
-def _norm_heads(tape: Tape, x: Activation, name: str, heads, d) -> Activation:
+def norm_heads(tape: Tape, x: Activation, name: str, heads, d) -> Activation:
     normed = tape.norm(tape.view(x, name, heads, d), name)
     return tape.joined(normed)

@@ -13,6 +13,15 @@ SMALL = {
 }
 GROUPED = SMALL | {"num_key_value_heads": 2}
 EXPERTS = {"num_experts": 7, "num_experts_per_tok": 3, "moe_intermediate_size": 20}
+LINEAR = {
+    "model_type": "qwen3_next",
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 6,
+    "linear_conv_kernel_dim": 4,
+    "shared_expert_intermediate_size": 24,
+}
 LATENT = SMALL | {
     "num_key_value_heads": 6,
     "q_lora_rank": 18,
@@ -105,6 +114,31 @@ SWITCHES = {
         "attention_bias": True,
         "use_sliding_window": True,
         "sliding_window": 9,
+    },
+    "qwen3_next": GROUPED | EXPERTS | LINEAR | {"head_dim": 12, "num_hidden_layers": 9},
+    "qwen3_next mixed": GROUPED
+    | EXPERTS
+    | LINEAR
+    | {
+        "head_dim": 8,
+        "decoder_sparse_step": 2,
+        "mlp_only_layers": [1, 7],
+        "full_attention_interval": 3,
+        "linear_conv_kernel_dim": 2,
+        "attention_bias": True,
+        "tie_word_embeddings": True,
+        "num_hidden_layers": 11,
+    },
+    "qwen3_next listed": GROUPED
+    | EXPERTS
+    | LINEAR
+    | {
+        "head_dim": 8,
+        "decoder_sparse_step": 2,
+        "mlp_only_layers": [3],
+        "layer_types": ["full_attention"] * 2
+        + ["linear_attention"] * 2
+        + ["full_attention"],
     },
     "mixtral": GROUPED
     | {
@@ -320,6 +354,7 @@ def flop_cases() -> dict[str, tuple[dict, dict, tuple]]:
         f"{model}, {choice}": (config, CHOICES[choice], FLOP_SHAPES[2:])
         for model, config in (SWITCHES | {"deepseek_v3 uneven": UNEVEN}).items()
         if not config.get("alibi")  # which is made of a mask of tokens alone
+        and config["model_type"] != "qwen3_next"
         for choice in ("eager", "efficient" if config is UNEVEN else "flash")
         if choice == "eager" or config["model_type"] not in OWN_ATTENTION
     }

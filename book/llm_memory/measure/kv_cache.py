@@ -72,13 +72,21 @@ class _Recorded(DynamicCache):
         self.handed[layer_idx] = handed
         return handed
 
-    def tensors(self):
+    def kept(self):
         for index, pair in sorted(self.handed.items()):
             for slot, tensor in zip(("keys", "values"), pair, strict=True):
-                whole = tensor.untyped_storage().nbytes() // tensor.element_size()
-                if whole != tensor.numel():
-                    raise RuntimeError(f"layer {index}: {slot} are a slice")
-                yield f"layers.{index}.{slot}", tensor
+                yield index, slot, tensor
+        for index, layer in enumerate(self.layers):
+            for slot in ("conv_states", "recurrent_states"):
+                for state in getattr(layer, slot, {}).values():
+                    yield index, slot, state
+
+    def tensors(self):
+        for index, slot, tensor in self.kept():
+            whole = tensor.untyped_storage().nbytes() // tensor.element_size()
+            if whole != tensor.numel():
+                raise RuntimeError(f"layer {index}: {slot} are a slice")
+            yield f"layers.{index}.{slot}", tensor
 
 
 def measure_expansion() -> dict:

@@ -3,7 +3,7 @@
 import packer
 import pytest
 from by_hand import windows
-from configs import configs
+from configs import STATELESS, configs
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -219,7 +219,7 @@ def test_stages_are_those_of_vllm(layers, pp, expected):
     assert Placement(pp=pp).layers(LOAD(config)) == expected
 
 
-@given(configs(), st.data())
+@given(configs(families=STATELESS), st.data())
 def test_the_first_layers_are_counted_one_by_one(config, data):
     model = LOAD(config)
     number = data.draw(st.integers(0, int(model.L)))

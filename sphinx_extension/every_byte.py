@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import every_byte_models
+from every_byte_claims import link_claims
 from every_byte_launch import add_links, write_notice
 from every_byte_moved import write_redirects
 from every_byte_page import repair
@@ -106,6 +107,7 @@ def setup(app):
     app.connect("builder-inited", every_byte_models.start)
     app.connect("build-finished", every_byte_models.write)
     app.connect("doctree-read", list_index, priority=400)  # before it is collected
+    app.connect("doctree-read", link_claims)
     app.connect("doctree-read", link_terms, priority=600)  # titles are known
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)
     app.connect("autodoc-process-docstring", split_shared, priority=600)

@@ -1,11 +1,15 @@
 """The page "The article, checked": every claim is there, with and without a script."""
 
+import re
+
 import pytest
+from test_site import CHAPTERS as PAGES
 from test_site import parse
 
 from llm_memory import claims
 from llm_memory.claims_page import CHAPTERS
 
+QUOTED = re.compile(r"\[(S\d[\w.-]*)\]")
 PAGE = "book/article.html"
 RECORDS = {record.id: record for record in claims.judge()}
 CHAPTER = {name: claim["chapter"] for name, claim in claims.load().items()}
@@ -77,3 +81,13 @@ def test_the_keyboard_chooses_and_the_address_keeps_it(open_page):
         "document.querySelectorAll('.claims li[hidden]').length == 0"
     )
     assert page.problems == []
+
+
+@pytest.mark.parametrize("path", [*PAGES, PAGE])
+def test_a_quoted_claim_leads_to_its_verdict(site, path):
+    page = parse(site, path)
+    links = {link.text: link["href"] for link in page.select("article a[href]")}
+    prose = page.select("article :is(p, li):not(pre *, .claims *)")
+    quoted = {name for each in prose for name in QUOTED.findall(each.text)}
+    assert quoted <= RECORDS.keys()
+    assert all(links[f"[{name}]"] == f"article.html#{name}" for name in quoted)

@@ -46,8 +46,8 @@ c.Spawner.args = [
 
 # ---- The room: one system user runs all servers, so users can read others' files.
 
-c.JupyterHub.authenticator_class = "dummy"
-c.DummyAuthenticator.password = os.environ.get("CLASSROOM_PASSWORD", "")
+c.JupyterHub.authenticator_class = "shared-password"
+c.SharedPasswordAuthenticator.user_password = os.environ.get("CLASSROOM_PASSWORD", "")
 c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = str(FOLDER / "users" / "{username}")
@@ -67,5 +67,5 @@ c.ConfigurableHTTPProxy.pid_file = str(HUB / "proxy.pid")
 c.JupyterHub.db_url = f"sqlite:///{HUB / 'hub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(HUB / "cookie_secret")
 
-if not c.DummyAuthenticator.password:
-    sys.exit("CLASSROOM_PASSWORD is not set: choose the password of the class.")
+if len(c.SharedPasswordAuthenticator.user_password) < 8:
+    sys.exit("CLASSROOM_PASSWORD: choose a password of 8 characters or more.")

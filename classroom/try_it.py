@@ -22,7 +22,7 @@ import requests
 import websocket
 
 HERE = Path(__file__).resolve().parent
-PASSWORD = "try-it"
+PASSWORD = "trying it"
 PORT = 18500
 HUB = f"http://127.0.0.1:{PORT}"
 PATIENCE = 120  # seconds

@@ -30,13 +30,14 @@ def settings(monkeypatch, tmp_path):
     return read
 
 
-def test_without_a_password_there_is_no_class(settings):
+@pytest.mark.parametrize("password", ["", "short"])
+def test_without_a_password_there_is_no_class(settings, password):
     with pytest.raises(SystemExit, match="CLASSROOM_PASSWORD"):
-        settings("")
+        settings(password)
 
 
 def test_a_student_gets_chapters_and_keeps_changed_ones(settings, tmp_path):
-    config = settings("secret")
+    config = settings("long enough")
     student = SimpleNamespace(user=SimpleNamespace(name="ada"))
     config.Spawner.pre_spawn_hook(student)
     folder = tmp_path / "class" / "users" / "ada" / "book"

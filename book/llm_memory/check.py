@@ -8,6 +8,7 @@ from html import escape
 from itertools import zip_longest
 
 from .activations import layer_activations, training_activations
+from .compute import flops
 from .errors import ConfigError, choose
 from .fields import DATA
 from .kv_cache import kv_cache
@@ -212,6 +213,41 @@ def against_saved_tensors(name: str, b: int, s: int) -> Check:
         where = f"{kind}, {source('activations')}"
         lines[index, len(lines)] = Line(row, size, reference, where)
     return Check(lines[key] for key in sorted(lines))
+
+
+def against_flops(name: str) -> Check:
+    """Compare the FLOPs of every step with what PyTorch's own counter counted.
+
+    Args:
+        name: a case of the record "flops".
+
+    Raises:
+        ConfigError: no such case in the record.
+
+    >>> against_flops("Qwen3-0.6B, eager").holds
+    True
+    """
+    case, where = choose("case", name, record("flops")["cases"]), source("flops")
+    model, kernel = load_model(case["config"]), case["choices"]["attention"]
+    recompute = case["choices"]["recompute"]
+    works = {
+        "forward": flops(model, attention=kernel),
+        "backward": flops(model, "backward", kernel, recompute),
+        "decode": flops(model, "decode", kernel),
+    }
+    counted = [
+        (phase, "s", shape, number)
+        for shape, numbers in case["steps"].items()
+        for phase, number in zip(("forward", "backward"), numbers, strict=True)
+    ]
+    counted += [("decode", "t", *each) for each in case["decode"].items()]
+    lines = []
+    for phase, size, shape, number in counted:
+        sizes = dict(zip(("b", size), map(int, shape.split(",")), strict=True))
+        at = ", ".join(f"{key} = {value}" for key, value in sizes.items())
+        derived = works[phase].evaluate(**sizes)
+        lines.append(Line(f"{name}: {phase}, {at}", derived, number, where))
+    return Check(lines)
 
 
 def _activation_case(name: str, b: int, s: int) -> tuple[Mapping, Mapping]:

@@ -341,7 +341,7 @@ def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
 
 # (batch, tokens) of counted FLOPs: each switch by one shape, what is trained by three.
 FLOP_SHAPES = ((1, 1), (1, 10), (3, 9))
-FLOP_SHAPE_FOR_REAL = (2, 2048)
+FLOP_SHAPE_FOR_REAL = (2, 1024)
 # Families whose attention transformers does not look up by the kernel's name.
 OWN_ATTENTION = ("falcon", "gptj")
 # Values narrower than keys, which the flash kernel does not take.

@@ -309,7 +309,7 @@ def test_a_ratio_shows_pythons_values_and_no_error(show):
         set_controls(page, values)
         compare(page, values, RATIO)
         moods.add(page.locator(".ebx-verdict").get_attribute("data-mood"))
-    assert moods == {"fits", "over"}
+    assert moods == {"below", "above"}
     assert page.problems == []
 
 

@@ -393,9 +393,9 @@
     if (message !== undefined) return ["none", "This choice does not exist: " + message];
     if (budget === undefined) return ["none", ""];
     if (ratio && total <= budget) {
-      return ["fits", filled(ratio.fits, decimal(100n * total, budget))];
+      return ["below", filled(ratio.fits, decimal(100n * total, budget))];
     }
-    if (ratio) return ["over", filled(ratio.over, decimal(100n * budget, total))];
+    if (ratio) return ["above", filled(ratio.over, decimal(100n * budget, total))];
     if (total <= budget) return ["fits", `Fits. ${short(budget - total)} stay free.`];
     const times = decimal(total, budget);
     const over = short(total - budget);

@@ -169,8 +169,8 @@ class Count:
             "<table class='ledger'><thead><tr><th scope='col'>matrix product</th>"
             "<th scope='col'>count</th><th scope='col'>shape</th>"
             "<th scope='col'>FLOPs</th></tr></thead>"
-            f"<tbody>{body}</tbody><tfoot><tr><th scope='row' colspan='3'>total</th>"
-            f"<td>{_math(self.total)}</td></tr></tfoot></table>"
+            f"<tbody>{body}</tbody><tfoot><tr><th scope='row'>total</th>"
+            f"<td colspan='3'>{_math(self.total)}</td></tr></tfoot></table>"
         )
 
 

@@ -32,7 +32,7 @@
   function makeModel(letter, changed) {
     const id = `own-model-${letter}`;
     const text = make("textarea", {
-      id, rows: 9, spellcheck: "false", autocomplete: "off", autocapitalize: "off",
+      id, rows: 5, spellcheck: "false", autocomplete: "off", autocapitalize: "off",
       "aria-describedby": `${id}-says`,
     });
     const pick = make("select", { id: `${id}-bundled` }, make("option", { value: "" }, "–"),
@@ -41,7 +41,7 @@
     const says = make("p", { id: `${id}-says`, class: "own-says", role: "status" });
     const about = make("div", { class: "own-about" });
     const node = make("div", { class: "own-model", role: "group", "aria-label": `Model ${letter}` },
-      make("label", { for: id, class: "own-name" }, `Model ${letter}: paste or drop a config.json`),
+      make("label", { for: id, class: "own-name" }, `Model ${letter}${letter === "A" ? "" : ", to compare"}: paste or drop a config.json`),
       text,
       make("div", { class: "own-sources" },
         make("span", {}, make("label", { for: pick.id }, "or a bundled one"), pick),
@@ -137,7 +137,7 @@
   const summary = (model) => `Read as ${model.kind}: ${marked(countOf(model))} parameters.`;
 
   function describe({ numbers, assumed }) {
-    const isTelling = (name) => numbers.has(name) && (name !== "L_w" || numbers.get(name))
+    const isTelling = (name) => numbers.has(name) && (!["L_w", "L_linear"].includes(name) || numbers.get(name))
       && (name !== "D" || numbers.get(name) !== numbers.get("L"));
     const rows = Object.entries(data.symbols).filter(([name]) => isTelling(name));
     const found = [make("details", {},

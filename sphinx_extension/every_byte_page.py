@@ -6,6 +6,7 @@ Each repair is a function that changes the parsed page. The order is that of REP
 import base64
 import hashlib
 import re
+from copy import copy
 
 from bs4 import BeautifulSoup, Comment
 
@@ -108,6 +109,23 @@ def move_handlers(page):
         tag["data-action"] = tag.attrs.pop("onclick").partition("(")[0]
 
 
+def offer_paper(page):
+    """Offer a page's paper as it is, and with all that is folded."""
+    for button in page.select("li > [data-action='window.print']"):
+        choices = {"window.print": "Print"}
+        if page.select_one(FOLDED):
+            choices["print-unfolded"] = "Print, solutions too"
+        for action, words in choices.items():
+            item = copy(button.parent)
+            item.button["data-action"], item.button["title"] = action, words
+            item.select_one(".btn__text-container").string = words
+            button.parent.insert_before(item)
+        button.parent.decompose()
+
+
+FOLDED = "details.folded, details.sd-dropdown"
+
+
 def name_parts(page):
     """Give landmarks and buttons the names and roles that assistive software needs."""
     for tag in page.select(".sidebar-toggle"):
@@ -158,6 +176,7 @@ REPAIRS = (
     draw_icons,
     drop_print_header,
     move_handlers,
+    offer_paper,
     name_parts,
     scroll_tables,
     tidy_head,

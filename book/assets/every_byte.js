@@ -1,21 +1,30 @@
 // Every Byte: the few things that a page does beyond the theme's own scripts.
 
+const root = document.documentElement;
 const actions = {
   "window.print": () => window.print(),
+  "print-unfolded": printUnfolded,
 };
 for (const button of document.querySelectorAll("[data-action]")) {
   button.addEventListener("click", () => actions[button.dataset.action]?.());
 }
 
-// Paper has no folds: open them for printing, close those that were closed after it.
-let opened = [];
+// Paper has what is open on the page, and nothing of a closed fold.
+function printUnfolded() {
+  const folds = document.querySelectorAll("article details:not([open], .hide)");
+  for (const fold of folds) fold.open = true;
+  const close = () => folds.forEach((fold) => { fold.open = false; });
+  window.addEventListener("afterprint", close, { once: true });
+  window.print();
+}
+
+// Paper is light.
+let theme;
 window.addEventListener("beforeprint", () => {
-  opened = [...document.querySelectorAll("article details:not([open])")];
-  for (const fold of opened) fold.open = true;
+  theme = root.dataset.theme;
+  root.dataset.theme = "light";
 });
-window.addEventListener("afterprint", () => {
-  for (const fold of opened) fold.open = false;
-});
+window.addEventListener("afterprint", () => { root.dataset.theme = theme; });
 
 // A link to something inside a fold opens the fold.
 function reveal() {

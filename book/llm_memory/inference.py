@@ -64,7 +64,7 @@ def prefill_peak(
     if chunked and any(layers.window is not None for layers in model.layers):
         rule = f"is not derived for a sliding window, which {model.name} has"
         raise ConfigError("chunked", chunked, rule)
-    return _peak(model, run, (b, s, t) if chunked else (b, s))
+    return Peak(_moments(model, run, (b, s, t) if chunked else (b, s)))
 
 
 def decode_peak(
@@ -93,7 +93,7 @@ def decode_peak(
         fused_cast=choose("softmax", softmax, SOFTMAXES),
         in_place=choose("cache", cache, dict.fromkeys(CACHES)) or cache == "static",
     )
-    return _peak(model, run, (b, t))
+    return Peak(_moments(model, run, (b, t)))
 
 
 def total_inference(
@@ -147,11 +147,29 @@ def total_inference(
 PHASES = {"prefill": prefill_peak, "decode": decode_peak}
 
 
-def _peak(model, run: Run, sizes: tuple[Expr, ...]) -> Peak:
+def prefill_moments(model, attention: str = "eager") -> dict[str, Ledger]:
+    """Return what is alive after every kernel of a prefill, in order.
+
+    Of layers that are alike the last one is shown. Free symbols are b and s.
+
+    >>> from llm_memory import load_model
+    >>> moments = prefill_moments(load_model("Qwen3-0.6B"))
+    >>> list(moments)[0], moments["model.embed_tokens"].bytes
+    ('model.embed_tokens', 2048*b*s)
+    """
+    run = Run(
+        choose("attention", attention, dict.fromkeys(KERNELS, attention)),
+        cached=S.Zero,
+        kept=S.One,
+    )
+    return _moments(model, run, (b, s))
+
+
+def _moments(model, run: Run, sizes: tuple[Expr, ...]) -> dict[str, Ledger]:
     if model.model_type not in FAMILIES:
         rule = f"its peak is not derived yet; there are: {', '.join(FAMILIES)}"
         raise ConfigError("model_type", model.model_type, rule)
     layers, groups = ordered(model.layers)
     timeline = Timeline(groups)
     forward(replace(model, layers=tuple(layers)), run=run, timeline=timeline)
-    return Peak(timeline.ledgers(sizes))
+    return timeline.ledgers(sizes)

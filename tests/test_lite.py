@@ -24,7 +24,7 @@ CHAPTERS = sorted(path.stem for path in ROOT.glob("book/[0-9][0-9]_*.ipynb"))
 CDN = "https://cdn.jsdelivr.net/"
 LOCK = "**/static/pyodide/pyodide-lock.json"
 NO_FIGURE = "No figure here: "
-START = 240_000  # milliseconds; Python starts in ten seconds on an idle machine
+START = 600_000  # milliseconds, for a machine that ten others use too
 DONE = """() => {
   const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")];
   const failed = document.querySelector("[data-mime-type$='.stderr']");

@@ -40,7 +40,7 @@ of the book needs a server: <code>make serve</code>, then http://localhost:8000<
   document.getElementById("server").hidden = location.protocol !== "file:";
 </script>
 """
-NOTE = """*This copy of the [chapter]({page}) runs in your browser: choose
+NOTE = """*This copy of the chapter runs in your browser: choose
 **Run → Run All Cells**. Python needs a few seconds to start. Change what you like;
 changes stay in this browser.*"""
 FIGURES = """# In the browser figures need matplotlib, fetched if the network allows.
@@ -91,12 +91,11 @@ def live(notebook: dict, stem: str) -> dict:
     drawing = [cell for cell in codes if re.search(r"\bfigures\b", cell["source"])]
     for cell in drawing[:1]:  # the one that imports them
         cell["source"] = FIGURES + cell["source"]
-    note = NOTE.format(page=f"../../book/{stem}.html")
     first = {
         "cell_type": "markdown",
         "id": f"{stem}-live",
         "metadata": {},
-        "source": note,
+        "source": NOTE,
     }
     notebook["cells"].insert(0, first)
     notebook["metadata"] = {"kernelspec": KERNEL}

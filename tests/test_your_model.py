@@ -36,7 +36,12 @@ from llm_memory.training import RECIPES
 from llm_memory.units import format_bytes
 
 PAGE = "book/your_model.html"
-UNSUPPORTED = ("qwen3_next",)  # the page says so, by name
+# The page refuses these by name; none at the moment.
+UNSUPPORTED = [
+    name
+    for name in fields.table()["families"]
+    if set(fields.family(name)) - config_page.KEYS
+]
 PLAIN = config_page.PLAIN
 START = {
     "t": 2048, "b": 1, "s": 2048, "hardware": "RTX 4090", "weights": "bf16",

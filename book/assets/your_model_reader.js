@@ -113,6 +113,8 @@
   }
 
   const isWhole = (each) => typeof each === "bigint";
+  const isOfTypes = (each, { kind }) =>
+    Array.isArray(each) && each.every((type) => data.types[kind].includes(type));
   const KINDS = {
     size: (each, { minimum = 1 }) =>
       isWhole(each) && each >= BigInt(minimum) && each <= BigInt(data.limits.size),
@@ -120,7 +122,7 @@
     number: (each) => (isWhole(each) || typeof each === "number") && each >= 0 && each <= 1,
     text: (each) => typeof each === "string",
     object: (each) => each instanceof Map,
-    layers: (each) => Array.isArray(each) && each.every((type) => data.types.includes(type)),
+    layers: isOfTypes, "hybrid layers": isOfTypes,
     indices: (each) => Array.isArray(each) && each.every((i) => isWhole(i) && i >= 0n),
   };
   const isOfKind = (each, field) =>
@@ -157,6 +159,7 @@
     numbers.set("L_w", sliding(entry, values, numbers));
     numbers.set("D", dense(entry, values, numbers));
     checkLayers(values, numbers);
+    numbers.set("L_linear", linear(entry, values, numbers));
     const structure = structureOf(entry, values, numbers);
     setBlock(values.get("quantization_config") ?? null, numbers, structure);
     return { name: name.replace(/(?<=.)\.[^.]+$/, ""), kind, entry, values, assumed, numbers, structure };
@@ -168,10 +171,19 @@
       if (BigInt(types.length) !== total) {
         refuse("layer_types", types, fill(messages.types, { total, given: types.length }));
       }
-      return BigInt(types.filter((type) => type === data.types[1]).length);
+      return typed(types, data.counted.sliding);
     }
     if (!numbers.has("W")) return 0n;
     return value(data.patterns.windows[entry.windows], numbers);
+  }
+
+  const typed = (types, name) => BigInt(types.filter((type) => type === name).length);
+
+  function linear(entry, values, numbers) {
+    if (entry.linear === null) return 0n;
+    const types = values.get("layer_types");
+    return types === null ? value(data.patterns.linear[entry.linear], numbers)
+      : typed(types, data.counted.linear);
   }
 
   function dense(entry, values, numbers) {

@@ -23,6 +23,7 @@ from .optimizers import OPTIMIZERS
 from .structures import (
     BLOCKS,
     FUNCTIONS,
+    LINEAR,
     Variant,
     all_parameters,
     condition,
@@ -42,7 +43,7 @@ PLAIN = ("bf16", "fp16", "fp32")
 PACKED = MATRIX_FORMATS | EXPERT_FORMATS
 KEYS = {
     "class", "activations", "tape", "groups", "fields", "ignored", "derived",
-    "activation", "dropout", "rules", "windows", "sparse", "structure",
+    "activation", "dropout", "rules", "windows", "linear", "sparse", "structure",
 }  # fmt: skip
 
 
@@ -69,13 +70,17 @@ def page_data() -> dict:
         },
         "causal": fields.CAUSAL,
         "quant_methods": model.QUANT_METHODS,
-        "types": fields.ATTENTION_TYPES,
+        "types": {
+            "layers": fields.ATTENTION_TYPES, "hybrid layers": fields.HYBRID_TYPES,
+        },
+        "counted": {"sliding": layers.SLIDING, "linear": layers.LINEAR},
         "functions": FUNCTIONS,
         "unknown": table["unknown"] | {"off": _texts(table["unknown"]["off"])},
         "patterns": table["patterns"],
         "bits": {name: kind.bits for name, kind in DTYPES.items()} | {"uint8": 8},
         "updated": {name: recipe.updated for name, recipe in RECIPES.items()},
-        "symbols": {name: size.meaning for name, size in TABLE.items()},
+        "symbols": {name: size.meaning for name, size in TABLE.items()}
+        | {LINEAR.name: "layers with linear attention"},
         "hardware": {name: card.bytes for name, card in accelerators().items()},
         "choices": {
             "weights": (*PLAIN, *PACKED), "cache": tuple(CACHE_FORMATS),
@@ -101,6 +106,7 @@ def _family(name: str, pools: Mapping[str, Pool]) -> dict:
         "rules": [rules[e] if isinstance(e, str) else e for e in entry["rules"]],
         "derived": entry.get("derived", {}),
         "windows": entry.get("windows"),
+        "linear": entry.get("linear"),
         "sparse": entry.get("sparse"),
         "function": entry.get("activation", "hidden_act"),
         "switches": {

@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 
-from sympy import S, Symbol
+from sympy import S, Symbol, sympify
 
 from .families import FORWARDS, forward
-from .layers import arrange
+from .layers import Layers, arrange
 from .model import Model, symbolic
 from .operations import Operation, Parameter
 from .symbols import symbol
 
 FUNCTIONS = ("relu", "gelu_new", "")  # what tape.activate tells apart; "": any other
+LINEAR = Symbol("L_linear", integer=True, nonnegative=True)
 BLOCK = tuple(Symbol(f"block_{side}", integer=True, positive=True)
               for side in ("rows", "columns"))  # fmt: skip
 BLOCKS = (None, BLOCK, (None, None))
@@ -113,12 +114,12 @@ def _model(model_type: str, entry: Mapping, choice: Mapping) -> Model:
     window, dense = choice.get("windowed", 0), choice.get("dense")
     if dense is None:
         dense = 0 if entry.get("sparse") == "all" else 1
-    groups = arrange(
-        total,
-        (0, total, symbol("L_w"))[window],
-        (0, total, symbol("D"))[dense],
-        symbol("W"),
-    )
+    dense = (0, total, symbol("D"))[dense]
+    if "linear" in entry:
+        groups = _hybrid(total, LINEAR, dense)
+    else:
+        windowed = (0, total, symbol("L_w"))[window]
+        groups = arrange(total, windowed, dense, symbol("W"))
     places = entry.get("dropout", {"attention": "attention_dropout"})
     return replace(
         model,
@@ -126,6 +127,23 @@ def _model(model_type: str, entry: Mapping, choice: Mapping) -> Model:
         layers=groups,
         activation=FUNCTIONS[choice.get("function", len(FUNCTIONS) - 1)],
         dropout={place: choice.get(f"dropout_{place}", False) for place in places},
+    )
+
+
+def _hybrid(total, linear, dense) -> tuple[Layers, ...]:
+    """Return groups whose sums are right, whichever layers are linear and dense.
+
+    A row counts layers by one of the two, never by both; a group may count below zero.
+    """
+    counts = (
+        (total - linear, False, dense != total),
+        (linear if dense == total else linear - dense, True, dense != total),
+        (0 if dense == total else dense, True, False),
+    )
+    return tuple(
+        Layers(sympify(count), sparse=sparse, linear=is_linear)
+        for count, is_linear, sparse in counts
+        if count != 0
     )
 
 

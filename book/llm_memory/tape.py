@@ -79,8 +79,10 @@ class Tape:
             self.groups if layers else outer.group,
             outer.prefix + prefix if layers else outer.layer,
         )
-        yield self
-        self._scope = outer
+        try:
+            yield self
+        finally:
+            self._scope = outer
 
     def embedding(self, name, rows, width, role="embedding", split=0) -> Activation:
         """Look up one row per token: (b, s) ids → (b, s, width)."""
@@ -414,8 +416,10 @@ class Tape:
     def at(self, scope: Scope):
         """Go back to where a kernel of the forward ran."""
         outer, self._scope = self._scope, scope
-        yield self
-        self._scope = outer
+        try:
+            yield self
+        finally:
+            self._scope = outer
 
     def block(self, function, *inputs):
         """Run a layer; recomputed in full, it keeps nothing but what it is given."""

@@ -14,7 +14,8 @@ from sphinx import addnodes
 GLOSSARY = "book/glossary"
 LEFT_ALONE = (
     nodes.title, nodes.subtitle, nodes.reference, nodes.literal, nodes.math,
-    nodes.caption, nodes.table, addnodes.pending_xref, addnodes.desc,
+    nodes.caption, nodes.table, nodes.system_message, addnodes.pending_xref,
+    addnodes.desc,
 )  # fmt: skip
 LEFT_ALONE_CLASSES = {"dropdown", "cell"}
 

@@ -30,6 +30,7 @@ expert
 PAGE = """An expert-level page: `expert`, $expert$, [expert](https://example.org),
 superexpert.
 
+(expert)=
 ## Expert
 
 | expert |

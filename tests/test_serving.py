@@ -130,7 +130,53 @@ def test_a_shared_prefix_is_held_once(case, context, block, spare, data):
     assert found.tokens == ranks.attention_dp * tokens
 
 
+@given(
+    deployments(families=("gemma2", "qwen3", "mixtral")),
+    st.integers(2, 12),
+    st.integers(2, 5),
+    st.integers(0, 3),
+    st.integers(0, 11),
+    st.integers(-1, 1),
+)
+def test_blocks_that_windows_leave_and_enter_are_packed_one_by_one(
+    case, context, block, number, rest, delta
+):
+    config, ranks = case
+    tp, layers = ranks.tp, len(ranks.layers)
+    ranks = ranks._replace(attention_dp=1)
+    known = {t: packer.sequence(config, ranks, "bf16", t, block) for t in range(13)}
+    used = packer.loaded(config, ranks)
+    wanted = [
+        loaded + number * whole + part
+        for loaded, whole, part in zip(used, known[context], known[rest], strict=True)
+    ]
+    budget = max(max(wanted) + delta, 1)  # exactly enough, or one byte off
+    found = lm.capacity(
+        LOAD(config), lm.Hardware(bytes=budget), tp * layers, context, tp=tp, pp=layers,
+        block=block, stages=ranks.layers, expert_parallel=ranks.expert_parallel,
+    )  # fmt: skip
+    expected = packer.pack(budget, used, known.get, context)
+    assert (found.sequences, found.tokens) == expected
+
+
 # ---- By hand.
+
+
+def test_a_sequence_grows_no_further_than_its_worst_moment():
+    config = {
+        "model_type": "mixtral", "vocab_size": 8, "hidden_size": 4, "head_dim": 2,
+        "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "num_key_value_heads": 2, "sliding_window": 2, "num_local_experts": 1,
+        "num_experts_per_tok": 1,
+    }  # fmt: skip
+    model = LOAD(config)
+    block = 4 * 2 * 2 * 2 * 2  # slots, heads, width, keys and values, bytes
+    # After 5 tokens the window of 2 lies in two blocks, after 8 in one again.
+    assert lm.kv_cache(model, block=4).evaluate(b=1, t=5) == 2 * block
+    assert lm.kv_cache(model, block=4).evaluate(b=1, t=8) == block
+    room = lm.Hardware(bytes=int(lm.weights(model).bytes) + block)
+    found = lm.capacity(model, room, context=9, block=4)
+    assert (found.sequences, found.tokens) == (0, 4)
 
 
 def test_the_simple_budget_of_one_card():
@@ -230,6 +276,22 @@ def test_the_first_layers_are_counted_one_by_one(config, data):
         sum(window == group.window for window in first) for group in model.layers
     ]
     assert list(first_layers(model, number)) == expected
+
+
+def test_listed_layers_are_counted_where_they_stand():
+    kinds = ["full", "sliding", "sliding", "full", "sliding"]
+    config = {
+        "model_type": "qwen3", "vocab_size": 8, "hidden_size": 4, "head_dim": 2,
+        "intermediate_size": 8, "num_hidden_layers": 5, "num_attention_heads": 2,
+        "num_key_value_heads": 2, "use_sliding_window": True, "sliding_window": 3,
+        "layer_types": [f"{kind}_attention" for kind in kinds],
+    }  # fmt: skip
+    model = LOAD(config)
+    windowed = [group.window is not None for group in model.layers]
+    for number in range(6):
+        counts = dict(zip(windowed, first_layers(model, number), strict=True))
+        assert counts[True] == kinds[:number].count("sliding")
+        assert counts[False] == kinds[:number].count("full")
 
 
 # ---- Nodes.

@@ -6,7 +6,7 @@
 (26031728640, 1677721600)
 """
 
-from . import claims
+from . import answers, claims
 from .activations import layer_activations, training_activations
 from .compute import flops
 from .count import Count
@@ -39,6 +39,7 @@ __all__ = [
     "Request",
     "Tensor",
     "active_weights",
+    "answers",
     "capacity",
     "claims",
     "decode_peak",

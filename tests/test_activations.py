@@ -52,7 +52,10 @@ def test_every_row_is_a_tensor_that_autograd_packed(name):
 def test_there_are_enough_cases():
     measured = [shape for case in CASES.values() for shape in case["shapes"]]
     assert len(measured) >= 300
-    assert {json.dumps(case["choices"], sort_keys=True) for case in CASES.values()} == {
+    frozen = [case for case in CASES.values() if case["choices"].get("frozen")]
+    assert len(frozen) == 33
+    others = [case for case in CASES.values() if case not in frozen]
+    assert {json.dumps(case["choices"], sort_keys=True) for case in others} == {
         json.dumps(choices, sort_keys=True)
         for choices in (
             {"attention": kernel, "recompute": recompute, "precision": precision}
@@ -175,3 +178,21 @@ def test_a_choice_that_does_not_exist_is_refused(choices, field):
 def test_a_family_that_is_not_derived_is_refused_by_name(model):
     with pytest.raises(ConfigError, match=load_model(model).model_type):
         training_activations(load_model(model))
+
+
+def test_a_frozen_matrix_saves_no_input():
+    model = load_model("LLaMA-13B")
+    trained, kept = (
+        layer_activations(model, "flash", frozen=frozen).evaluate(b=1, s=2048)
+        for frozen in (False, True)
+    )
+    tokens, width, wide = 2048, 5120, 13824
+    inputs = 2 * 2 * tokens * width  # the two norms' outputs, which the matrices read
+    inputs += 2 * 2 * tokens * width  # what the norms' weights are multiplied with
+    inputs += 2 * tokens * wide  # the gated product
+    assert trained - kept == inputs
+    for choice in ({"precision": "autocast"}, {"profile": "fused"}):
+        with pytest.raises(ConfigError, match="^frozen"):
+            layer_activations(model, frozen=True, **choice)
+    with pytest.raises(ConfigError, match="^frozen"):
+        layer_activations(model, frozen="yes")

@@ -23,6 +23,7 @@ def layer_activations(
     recompute: str = "none",
     precision: str = "bf16",
     profile: str = "transformers",
+    frozen: bool = False,
 ) -> Ledger:
     """Return what one decoder layer keeps for the backward, in training.
 
@@ -39,6 +40,8 @@ def layer_activations(
             attention; the other kernels get the same bf16 copies of their inputs.
         profile: "transformers", as its modules are written; "fused", with norms and
             gated MLPs that keep only their inputs.
+        frozen: the weights have no gradients, as the base of LoRA and QLoRA: a matrix
+            then saves no input. What adapters keep for themselves is not in.
 
     Returns:
         A ledger with the free symbols b and s.
@@ -51,7 +54,7 @@ def layer_activations(
     >>> layer_activations(symbolic("llama"), recompute="full").bytes
     2*b*h*s
     """
-    tape = _tape(model, attention, recompute, precision, profile)
+    tape = _tape(model, attention, recompute, precision, profile, frozen)
     return Ledger(_layer_rows(tape, 1, recompute, count=S.One), symbols=(b, s))
 
 
@@ -61,6 +64,7 @@ def training_activations(
     recompute: str = "none",
     precision: str = "bf16",
     profile: str = "transformers",
+    frozen: bool = False,
 ) -> Ledger:
     """Return what is alive after the whole forward: all layers, head and plain loss.
 
@@ -71,18 +75,20 @@ def training_activations(
     >>> ledger.parts["outside the layers"].evaluate(b=8, s=2048) > 6 * 8 * 2048 * 151936
     True
     """
-    tape = _tape(model, attention, recompute, precision, profile)
+    tape = _tape(model, attention, recompute, precision, profile, frozen)
     rows = [
         row
         for group in range(1, tape.groups + 1)
         for row in _layer_rows(tape, group, recompute)
     ]
     rows += _rows([each for each in tape.operations if each.group == 0])
+    if frozen:  # its gradient is asked for, so autograd holds it
+        rows.append(_row(tape.operations[0].output, S.One, OUTSIDE))
     rows += _positions(tape, recompute) + _loss(tape)
     return Ledger(rows, symbols=(b, s))
 
 
-def _tape(model, attention, recompute, precision, profile) -> Tape:
+def _tape(model, attention, recompute, precision, profile, frozen) -> Tape:
     choose("attention", attention, KERNELS)
     choose("recompute", recompute, dict.fromkeys(RECOMPUTE))
     choose("precision", precision, dict.fromkeys(PRECISIONS))
@@ -99,8 +105,13 @@ def _tape(model, attention, recompute, precision, profile) -> Tape:
     if precision == "autocast" and model.family == "gpt2":
         rule = "is not derived yet for gpt2, whose softmax autocast would widen"
         raise ConfigError("precision", precision, rule)
+    if not isinstance(frozen, bool):
+        raise ConfigError("frozen", frozen, "must be True or False")
+    if frozen and (precision, profile) != ("bf16", "transformers"):
+        rule = "is derived for precision='bf16' and profile='transformers' only"
+        raise ConfigError("frozen", frozen, rule)
     core = recompute != "core_attention"
-    return forward(model, run=Run(attention, precision, profile, core))
+    return forward(model, run=Run(attention, precision, profile, core, frozen=frozen))
 
 
 def _layer_rows(tape: Tape, group: int, recompute: str, count=None) -> list[Tensor]:
@@ -152,7 +163,7 @@ def _positions(tape: Tape, recompute: str) -> list[Tensor]:
     """
     tables = [each.output for each in tape.operations if each.kind == "rotary_table"]
     rows = [_row(table, S.One, OUTSIDE) for table in tables]
-    if recompute != "none" or not tables:
+    if recompute != "none" or not (tables or tape.run.frozen):
         rows.append(Tensor("position ids", (s,), "int64", part=OUTSIDE))
     return rows
 

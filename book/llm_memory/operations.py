@@ -59,6 +59,7 @@ class Run:
         kept: how many of the tokens get logits; None: all.
         fused_cast: the eager softmax reads 16 bits and computes in fp32 by itself, as
             PyTorch's does for fp16 on CUDA.
+        frozen: no weight has a gradient, only what lies between them.
         recompute: "none", "full" or "core_attention", for a tape with a timeline.
         in_place: the cache has room for the tokens and is written in place.
     """
@@ -71,6 +72,7 @@ class Run:
     cached: Expr | None = None
     kept: Expr | None = None
     fused_cast: bool = False
+    frozen: bool = False
     recompute: str = "none"
     in_place: bool = False
 

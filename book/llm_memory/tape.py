@@ -147,7 +147,7 @@ class Tape:
                 )
             )
         read = self._cast(x)
-        kept = [read]
+        kept = [] if self.run.frozen else [read]
         if self.run.precision == "autocast":
             kept.append(self.make(f"{name}.weight in bf16", shape))
         used = [shared, *own] if shared else own

@@ -94,6 +94,9 @@ def _build(config: dict, choices: dict):
     if choices["recompute"] == "core_attention":
         kernel = "recomputed"
     model.config._attn_implementation = kernel_name(kernel)
+    if choices.get("frozen"):
+        model.requires_grad_(False)
+        model.enable_input_require_grads()
     return model.train()
 
 

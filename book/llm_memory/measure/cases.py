@@ -309,6 +309,9 @@ CHOICES = {
     "matmuls": PLAIN | {"attention": "flash", "recompute": "matmuls"},
     "autocast": PLAIN | {"precision": "autocast"},
     "autocast full": PLAIN | {"precision": "autocast", "recompute": "full"},
+    "frozen": PLAIN | {"frozen": True},
+    "frozen flash": PLAIN | {"frozen": True, "attention": "flash"},
+    "frozen core": PLAIN | {"frozen": True, "recompute": "core_attention"},
 }
 
 

@@ -192,7 +192,7 @@ def test_a_frozen_matrix_saves_no_input():
     inputs += 2 * tokens * wide  # the gated product
     assert trained - kept == inputs
     for choice in ({"precision": "autocast"}, {"profile": "fused"}):
-        with pytest.raises(ConfigError, match="^frozen"):
+        with pytest.raises(ConfigError, match=r"^frozen"):
             layer_activations(model, frozen=True, **choice)
-    with pytest.raises(ConfigError, match="^frozen"):
+    with pytest.raises(ConfigError, match=r"^frozen"):
         layer_activations(model, frozen="yes")

@@ -30,11 +30,12 @@ OPTIMIZER = record("optimizer_peaks")["cases"]
 def test_inference_peaks_at_what_transformers_has_alive(name):
     case = INFERENCE[name]
     model, batch = load_model(case["config"]), case["b"]
+    mask = case.get("mask", "given")
     if case["phase"] == "prefill":
-        peak = prefill_peak(model, case["attention"], case["logits"])
+        peak = prefill_peak(model, case["attention"], case["logits"], mask=mask)
         assert peak.evaluate(b=batch, s=case["tokens"]) == case["peak"]
     else:
-        peak = decode_peak(model, case["attention"])
+        peak = decode_peak(model, case["attention"], mask=mask)
         assert peak.evaluate(b=batch, t=case["tokens"]) == case["peak"]
 
 
@@ -180,6 +181,8 @@ def test_total_inference_adds_weights_and_what_is_no_tensor():
         (lambda m: prefill_peak(m, logits="none"), "logits"),
         (lambda m: prefill_peak(m, cache="paper"), "cache"),
         (lambda m: decode_peak(m, softmax="hard"), "softmax"),
+        (lambda m: decode_peak(m, mask="worn"), "mask"),
+        (lambda m: prefill_peak(load_model("Mistral-7B"), mask="made"), "mask"),
         (lambda m: training_peak(m, recompute="some"), "recompute"),
         (lambda m: training_peak(m, loss="hinge"), "loss"),
         (lambda m: training_peak(m, optimizer="adamax"), "optimizer"),

@@ -16,7 +16,8 @@ from .weights import weights
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 KERNELS = ("eager", "flash", "efficient")
 KEPT = {"last": S.One, "all": None}
-CACHES = ("dynamic", "static")
+CACHES = {"dynamic": False, "static": True}
+MASKS = {"given": False, "made": True}
 SOFTMAXES = {"after a cast": False, "with the cast": True}
 
 
@@ -27,6 +28,7 @@ def prefill_peak(
     cache: str = "dynamic",
     softmax: str = "after a cast",
     chunked: bool = False,
+    mask: str = "given",
 ) -> Peak:
     """Return the peak of a forward without gradients, over s tokens of b sequences.
 
@@ -43,6 +45,8 @@ def prefill_peak(
         softmax: the eager one reads fp32 "after a cast", a tensor of its own; PyTorch's
             kernel for fp16 on CUDA computes in fp32 "with the cast", without one.
         chunked: t tokens of each sequence were read before, s are read now.
+        mask: "given" by the caller, who counts it; "made" by the model, which only
+            the eager kernel needs.
 
     Returns:
         A peak with the free symbols b and s, chunked b, s and t, in bytes.
@@ -59,7 +63,8 @@ def prefill_peak(
         cached=t if chunked else S.Zero,
         kept=choose("logits", logits, KEPT),
         fused_cast=choose("softmax", softmax, SOFTMAXES),
-        in_place=choose("cache", cache, dict.fromkeys(CACHES)) or cache == "static",
+        in_place=choose("cache", cache, CACHES),
+        makes_mask=_makes_mask(model, attention, mask),
     )
     if chunked and any(layers.window is not None for layers in model.layers):
         rule = f"is not derived for a sliding window, which {model.name} has"
@@ -72,6 +77,7 @@ def decode_peak(
     attention: str = "eager",
     cache: str = "dynamic",
     softmax: str = "after a cast",
+    mask: str = "given",
 ) -> Peak:
     """Return the peak of one decoding step: a token of b sequences, after t cached.
 
@@ -91,7 +97,8 @@ def decode_peak(
         cached=t,
         kept=S.One,
         fused_cast=choose("softmax", softmax, SOFTMAXES),
-        in_place=choose("cache", cache, dict.fromkeys(CACHES)) or cache == "static",
+        in_place=choose("cache", cache, CACHES),
+        makes_mask=_makes_mask(model, attention, mask),
     )
     return Peak(_moments(model, run, (b, t)))
 
@@ -163,6 +170,14 @@ def prefill_moments(model, attention: str = "eager") -> dict[str, Ledger]:
         kept=S.One,
     )
     return _moments(model, run, (b, s))
+
+
+def _makes_mask(model, attention: str, mask: str) -> bool:
+    makes = choose("mask", mask, MASKS) and attention == "eager"
+    if makes and any(layers.window is not None for layers in model.layers):
+        rule = f"is not derived for a sliding window, which {model.name} has"
+        raise ConfigError("mask", mask, rule)
+    return makes
 
 
 def _moments(model, run: Run, sizes: tuple[Expr, ...]) -> dict[str, Ledger]:

@@ -59,6 +59,7 @@ class Run:
         kept: how many of the tokens get logits; None: all.
         fused_cast: the eager softmax reads 16 bits and computes in fp32 by itself, as
             PyTorch's does for fp16 on CUDA.
+        makes_mask: the model makes the eager kernel's mask; else the caller does.
         frozen: no weight has a gradient, only what lies between them.
         recompute: "none", "full" or "core_attention", for a tape with a timeline.
         in_place: the cache has room for the tokens and is written in place.
@@ -72,6 +73,7 @@ class Run:
     cached: Expr | None = None
     kept: Expr | None = None
     fused_cast: bool = False
+    makes_mask: bool = False
     frozen: bool = False
     recompute: str = "none"
     in_place: bool = False

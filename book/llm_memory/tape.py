@@ -102,6 +102,25 @@ class Tape:
         self._positions = weakref.ref(positions)
         return positions
 
+    def mask(self) -> Activation | None:
+        """Say which token may read which, (b, 1, s, T), where the model makes that."""
+        if not self.run.makes_mask:
+            return None
+        rows, columns = self.run.tokens, self.run.cached + self.run.tokens
+        sequences = self.make("mask's sequences", (b,), "int64")
+        heads = self.make("mask's heads", (1,), "int64")
+        ends = []
+        for name, tokens in (("readers", rows), ("read", columns)):
+            counted = self.make(f"mask's {name} from 0", (tokens,), "int64")
+            ends.append(self.make(f"mask's {name}", (tokens,), "int64"))
+            del counted
+        allowed = self.make("allowed pairs", (1, 1, rows, columns), "bool")
+        del sequences, heads, ends
+        values = [self.make(f"mask's {name}", ()) for name in ("zero", "least")]
+        mask = self.make("mask", (b, 1, rows, columns))
+        del allowed, values
+        return mask
+
     def carried(self, x) -> Activation:
         """What a layer gets: x in the first layer, its forerunner's output in others.
 

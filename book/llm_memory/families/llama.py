@@ -36,6 +36,7 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     embedded = tape.embedding("model.embed_tokens", model.V, model.h)  # (b, s, h)
     embedding = tape.parameters[0]
     positions = tape.positions()
+    mask = tape.mask()
     tables = tape.rotary_tables(embedded, positions, model.d or model.d_r)
     x = embedded
     for layers in model.layers:
@@ -43,6 +44,7 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
             x = tape.carried(x)
             x = tape.block(layer, model, layers, x, tables, attend, mixture)
     x = tape.norm(x, "model.norm")
+    del mask
     return x, embedding
 
 

@@ -451,6 +451,13 @@ def inference_peaks(rng):
             rng.choice(PEAK_SIZES),
         )
 
+    for _ in range(24):
+        config = random_config(rng, ("llama", "qwen2", "qwen3"))
+        phase = rng.choice(("prefill", "decode"))
+        b, tokens = rng.choice((1, 2, 3)), rng.choice(PEAK_SIZES)
+        case = _inference(config, phase, "eager", "last", b, tokens)
+        yield case | {"mask": "made"}
+
 
 def _inference(config, phase, attention, logits, b, tokens) -> dict:
     if phase == "decode":

@@ -22,7 +22,7 @@ def measure_inference() -> dict:
     }
 
 
-def inference(config, phase, attention, logits, b, tokens) -> int:
+def inference(config, phase, attention, logits, b, tokens, mask="given") -> int:
     """Return the peak of a prefill of `tokens`, or of a step after so many."""
     model = framework.build(config)
     name = attention if attention == "eager" else f"every_byte_{attention}"
@@ -30,7 +30,7 @@ def inference(config, phase, attention, logits, b, tokens) -> int:
     kept = 1 if logits == "last" else 0
     if phase == "prefill":
         with torch.no_grad(), Live() as live:
-            _read(model, b, tokens, 0, None, kept)
+            _read(model, b, tokens, 0, None, kept, mask)
         return live.peak
     window = getattr(model.config, "sliding_window", None) or tokens
     first = max(1, min(tokens - 1, window - 1))
@@ -40,15 +40,16 @@ def inference(config, phase, attention, logits, b, tokens) -> int:
         for held in range(first, tokens):
             _read(model, b, 1, held, cache, kept)
         live.peak = live.now
-        _read(model, b, 1, tokens, cache, kept)
+        _read(model, b, 1, tokens, cache, kept, mask)
     return live.peak
 
 
-def _read(model, b, tokens, held, cache, kept):
+def _read(model, b, tokens, held, cache, kept, mask="given"):
     """Read tokens; their ids and masks are the caller's, so they are not counted."""
     with torch.utils._python_dispatch._disable_current_modes():
         ids = torch.zeros((b, tokens), dtype=torch.long, device="meta")
-        masks = _masks(model.config, b, tokens, held)
+        given = mask == "given"
+        masks = _masks(model.config, b, tokens, held) if given else None
     model(
         ids, attention_mask=masks, past_key_values=cache, use_cache=True,
         logits_to_keep=kept,

@@ -25,7 +25,7 @@ from sympy import (
 )
 from sympy.core.relational import Relational
 
-from .ledger import Ledger, Tensor
+from .ledger import Ledger
 
 Polynomial = dict[Expr, Fraction]
 
@@ -35,6 +35,7 @@ def undominated(moments: Mapping[str, Ledger]) -> dict[str, Ledger]:
 
     Of moments that are always equal the earliest stays.
 
+    >>> from .ledger import Tensor
     >>> from .symbols import b, s
     >>> small = Ledger([Tensor("x", (b, s), "bf16")])
     >>> large = Ledger([Tensor("x", (b, s), "fp32")])
@@ -102,14 +103,15 @@ class _Case:
         self._replaced = replaced
         self._touched = set().union(*(each.free_symbols for each in replaced))
         self._sizes: dict[Expr, Symbol] = {}
-        self._known: dict[Tensor, Polynomial] = {}
+        self._known: dict[tuple, Polynomial] = {}
 
     def sum(self, ledger: Ledger) -> Polynomial:
         result: Polynomial = {}
         for row in ledger:
-            if row not in self._known:
-                self._known[row] = self._polynomial(row.bytes)
-            for term, factor in self._known[row].items():
+            size = (row.count, row.shape, row.dtype)
+            if size not in self._known:
+                self._known[size] = self._polynomial(row.bytes)
+            for term, factor in self._known[size].items():
                 result[term] = result.get(term, 0) + factor
         return result
 

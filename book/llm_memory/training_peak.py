@@ -23,6 +23,7 @@ FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 KERNELS = ("eager", "flash", "efficient")
 RECOMPUTE = ("none", "full", "core_attention")
 IMPLEMENTATIONS = ("foreach", "fused")
+MICRO_STEPS = {"first": False, "later": True}
 SECOND_MOMENT = ".exp_avg_sq"
 FIRST = Symbol("first layer")
 """Whether the layer that is run is the model's first."""
@@ -159,24 +160,54 @@ def training_peak(
     >>> peak.evaluate(b=1, s=64)
     3025977352
     """
-    run = _run(model, attention, recompute, precision, profile)
     steps = choose("step", step, {"first": False, "later": True})
-    later = choose("micro_step", micro_step, {"first": False, "later": True})
+    later = choose("micro_step", micro_step, MICRO_STEPS)
     choose("implementation", implementation, dict.fromkeys(IMPLEMENTATIONS))
+    every = training_moments(
+        model, attention, recompute, precision, profile, loss, micro_step
+    )
     states = _states(model, optimizer)
     before = states.select(part="weights")
     if steps:
         before += states.select(part="optimizer")
     if later:
         before += states.select(part="gradients")
-    timeline = _timeline(model, run, choose("loss", loss, LOSSES), later)
-    moments = undominated(timeline.ledgers((b, s)))
-    moments = {name: before + each for name, each in moments.items()}
+    moments = {name: before + each for name, each in undominated(every).items()}
     if optimizer != "none":
         moments["optimizer step"] = Ledger(
             (*states, *_transients(states, optimizer, implementation)), (b, s)
         )
     return Peak(moments)
+
+
+def training_moments(
+    model,
+    attention: str = "eager",
+    recompute: str = "none",
+    precision: str = "bf16",
+    profile: str = "transformers",
+    loss: str = "plain",
+    micro_step: str = "first",
+) -> dict[str, Ledger]:
+    """Return what is alive after each kernel of a forward and backward, in order.
+
+    Left out is what was there before: weights, optimizer states, the gradients of
+    earlier micro-steps. Of layers that are alike the forward gives the last one, the
+    backward the last one and the first one in turn. Arguments and errors are those of
+    `training_peak`.
+
+    Returns:
+        Name → ledger, with the free symbols b and s.
+
+    >>> from llm_memory import load_model
+    >>> moments = training_moments(load_model("Qwen3-0.6B"), "flash")
+    >>> len(moments), moments["lm_head"].evaluate(b=1, s=64)
+    (318, 148757408)
+    """
+    run = _run(model, attention, recompute, precision, profile)
+    later = choose("micro_step", micro_step, MICRO_STEPS)
+    timeline = _timeline(model, run, choose("loss", loss, LOSSES), later)
+    return timeline.ledgers((b, s))
 
 
 def _run(model, attention, recompute, precision, profile) -> Run:

@@ -145,3 +145,60 @@ def _select(name: str, label: str, options: Iterable[tuple[str, str, int]]) -> s
         f"<label>{label} <select name='{name}'><option value=''>all</option>"
         f"{listed}</select></label>"
     )
+
+
+ERRATA = ("unit-mixup", "wrong")
+
+
+def errors(verdict: str) -> list[list[Judgement]]:
+    """Return the printed numbers of a verdict; the same error is one entry."""
+    claims, found = load(), {}
+    for record in judge():
+        claim = claims[record.id]
+        if (claim["kind"], record.verdict) == ("number", verdict) and (
+            record.published is not None
+        ):
+            unit = claim.get("published", {}).get("unit", record.unit)
+            key = (record.published, record.recomputed, unit, record.explanation)
+            found.setdefault(key, []).append(record)
+    return list(found.values())
+
+
+def errata(verdict: str, places: Mapping[str, tuple[str, str]]) -> str:
+    """Return a table of the numbers with that verdict, as HTML.
+
+    Args:
+        verdict: one of `ERRATA`.
+        places: label of a derivation → (address, title) of its place in the book.
+    """
+    columns = ("printed", "where", "what is right", "derived in")
+    head = "".join(f"<th scope='col'>{name}</th>" for name in columns)
+    body = "".join(_erratum(records, places) for records in errors(verdict))
+    return (
+        f"<table class='ledger text'><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def _erratum(records: list[Judgement], places: Mapping) -> str:
+    first = records[0]
+    claim = load()[first.id]
+    address, title = places[claim["derivation"]]
+    where = ", ".join(f"<a href='article.html#{r.id}'>{r.id}</a>" for r in records)
+    cells = (
+        where,
+        escape(first.explanation),
+        f"<a href='{address}'>{escape(title)}</a>",
+    )
+    return (
+        f"<tr><th scope='row'>{_number(claim, first)}</th>"
+        + "".join(f"<td>{cell}</td>" for cell in cells)
+        + "</tr>"
+    )
+
+
+def _number(claim: Mapping, record: Judgement) -> str:
+    if "published" not in claim:
+        return f"{record.published:,} {escape(record.unit)}"
+    value, unit = claim["published"]["value"], claim["published"]["unit"]
+    return f"{value:,} {escape(unit.replace('x', '×'))}"

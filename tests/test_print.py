@@ -79,3 +79,11 @@ def test_pages_without_folds_are_printed_one_way(site):
         for button in parse(site, "book/glossary.html").select("[data-action]")
     ]
     assert labels == ["Print"]
+
+
+def test_the_cheat_sheet_is_one_sheet(open_page):
+    page = open_page("book/cheat_sheet.html", theme="dark")
+    assert page.locator("article mjx-container").count() >= 20
+    assert count_pages(page.pdf(format="A4")) == 1
+    margin = dict.fromkeys(("top", "right", "bottom", "left"), "15mm")
+    assert count_pages(page.pdf(format="A4", margin=margin)) == 1

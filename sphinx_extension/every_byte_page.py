@@ -30,7 +30,7 @@ ONLY_WITH = {
     "exercise.css": "exercise",
     "proof.css": 'class="proof',
     "mystnb": 'class="cell',
-    "mathjax/": 'class="math',
+    "mathjax/": ('class="math', " math notranslate"),
     "claims.": "id='claims-filter'",
     "exact.js": "<every-byte-",
     "explorer.": "<every-byte-explorer",
@@ -60,13 +60,14 @@ def drop_unneeded(page, text):
     for tag in page.find_all(["script", "link"]):
         source = tag.get("src") or tag.get("href") or ""
         inline = tag.string or ""
-        mark = next((v for k, v in ONLY_WITH.items() if k in source), "")
+        marks = next((v for k, v in ONLY_WITH.items() if k in source), "")
+        marks = marks if isinstance(marks, tuple) else (marks,)
         if (
             any(name in source for name in NEVER)
             or any(name in inline for name in NEVER_INLINE)
             or tag.get("type") == "text/x-thebe-config"
             or tag.get("rel") == ["preload"]
-            or mark not in text
+            or not any(mark in text for mark in marks)
         ):
             tag.decompose()
 

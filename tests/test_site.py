@@ -147,6 +147,13 @@ def test_the_first_address_leads_to_the_first_page(open_page, site):
 
 
 @pytest.mark.parametrize("path", PAGES)
+def test_a_page_with_an_equation_typesets_it(site, path):
+    text = (site / path).read_text(encoding="utf-8")
+    has_equation = bool(re.search(r'class="[^"]*\bmath\b[^"]*"', text))
+    assert has_equation == ("mathjax/" in text)
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_internal_links_resolve(site, path):
     def is_broken(link: str) -> bool:
         parts = urlsplit(link)

@@ -365,7 +365,7 @@ def flop_cases() -> dict[str, tuple[dict, dict, tuple]]:
         f"{model}, {choice}": (config, CHOICES[choice], FLOP_SHAPES)
         for model, config in TRAINED.items()
         for choice in CHOICES
-        if not choice.startswith("autocast")
+        if not choice.startswith(("autocast", "frozen"))
     }
     real = {
         f"{name}, eager": (configs()[name], CHOICES["eager"], (FLOP_SHAPE_FOR_REAL,))

@@ -37,7 +37,8 @@ def test_a_row_shows_what_is_printed_what_is_right_and_where():
     row = found["S2.5.3-llama-1.6"]
     assert row.th.text == "1.6 ×"
     assert "Right is 2.06 ×" in row.text
-    assert row.select("a")[-1]["href"] == "07_kv_cache.html#kv-cache"
+    address, _ = PLACES[CLAIMS["S2.5.3-llama-1.6"]["derivation"]]
+    assert row.select("a")[-1]["href"] == address
     row = found["S4.3-229MB"]
     assert row.th.text == "229 MB" and "It is 234.9 MB." in row.text
     assert {"S4.3-229MB", "S4.5-sum-qwen"} <= {a.text for a in row.td.select("a")}

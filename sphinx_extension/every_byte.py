@@ -52,6 +52,16 @@ def add_explorer(app, config):
             add(name, **({} if name.endswith("css") else {"defer": "defer"}))
 
 
+def shrink(app, exception):
+    """Take comment lines and indentation out of the explorer's copies in the site."""
+    for name in EXPLORER:
+        path = Path(app.outdir) / "_static" / name
+        if exception is None and path.exists():
+            lines = (line.strip() for line in path.read_text("utf-8").splitlines())
+            kept = (line for line in lines if line and not line.startswith("//"))
+            path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+
+
 def prepare_docstring(app, what, name, obj, options, lines):
     """Read Markdown's {role}`text`, which autodoc takes for reStructuredText.
 
@@ -103,6 +113,7 @@ def setup(app):
     app.config.mathjax_path = "mathjax/tex-svg.js"
     search.languages["en"] = Words
     app.connect("config-inited", add_explorer)
+    app.connect("build-finished", shrink)
     app.connect("config-inited", every_byte_models.offer)
     app.connect("builder-inited", every_byte_models.start)
     app.connect("build-finished", every_byte_models.write)

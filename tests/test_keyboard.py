@@ -25,11 +25,11 @@ STOP = """() => {
 }"""
 
 
-def walk(page, limit=600):
+def walk(page):
     """Press Tab from the top of the page to its end; return every stop."""
     page.evaluate(NUMBER)
     stops = []
-    for _ in range(limit):
+    for _ in range(2 * page.locator(FOCUSABLE).count()):
         page.keyboard.press("Tab")
         stop = page.evaluate(STOP)
         if stop is None or (stops and stop["stop"] == stops[0]["stop"]):

@@ -65,6 +65,8 @@ def run_chapter(browser, server, lite):
             context.route(address, answer)
         page.goto(f"{server}/lite/lab/index.html?path={stem}.ipynb")
         page.wait_for_selector(".jp-CodeCell")
+        # JupyterLite forgets what it is asked before its kernel is connected.
+        page.wait_for_selector("text=Python (Pyodide) | Idle", timeout=START)
         page.click(".lm-MenuBar-item:has-text('Run')")
         page.click("[data-command='runmenu:run-all']")
         page.wait_for_function(DONE, timeout=START)

@@ -5,21 +5,21 @@ integer in Python and the tree that the explorer evaluates.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from html import escape
+from dataclasses import dataclass
 from math import prod
 
-from sympy import Add, Expr, Integer, S, Symbol, latex, sympify
+from sympy import Add, Expr, Integer, S, Symbol, sympify
 
 from .errors import ConfigError
-from .symbols import TABLE, check_size, symbol
+from .rows import Row, Rows, number, table
+from .symbols import TABLE, check_size
 from .units import DType, dtype, storage_bytes
 
 LIMIT = 2**62
 
 
 @dataclass(frozen=True)
-class Tensor:
+class Tensor(Row):
     """One row: `count` tensors of the same shape and data type.
 
     Attributes:
@@ -62,13 +62,12 @@ class Tensor:
         """Bytes of all `count` tensors; packed tensors end on a whole byte."""
         return self.count * storage_bytes(prod(self.shape, start=S.One), self.dtype)
 
-    def substitute(self, sizes: Mapping) -> "Tensor":
-        """Return the row with some sizes replaced."""
-        shape = tuple(_replaced(size, sizes) for size in self.shape)
-        return replace(self, shape=shape, count=_replaced(self.count, sizes))
+    def alike(self) -> tuple:
+        """Return what two rows have in common that become one."""
+        return (self.name, self.shape, self.dtype, self.part)
 
 
-class Ledger:
+class Ledger(Rows):
     """Tensors and their sum, in bytes.
 
     Args:
@@ -83,16 +82,6 @@ class Ledger:
     16777216
     """
 
-    def __init__(self, rows: Iterable[Tensor], symbols: Iterable[Symbol] = ()):
-        self.rows = tuple(_merge(rows))
-        self.symbols = frozenset(symbols).union(
-            *(
-                expression.free_symbols
-                for row in self.rows
-                for expression in (row.count, *row.shape)
-            )
-        )
-
     @property
     def bytes(self) -> Expr:
         """Bytes of all rows, as a SymPy expression."""
@@ -102,48 +91,6 @@ class Ledger:
     def elements(self) -> Expr:
         """Elements of all rows, as a SymPy expression."""
         return Add(*(row.elements for row in self.rows))
-
-    @property
-    def parts(self) -> dict[str, "Ledger"]:
-        """The ledger split by part, in the order of first appearance."""
-        names = dict.fromkeys(row.part for row in self.rows)
-        return {name: self.select(part=name) for name in names}
-
-    def select(self, **attributes) -> "Ledger":
-        """Return the rows whose attributes have the given values.
-
-        >>> Ledger([Tensor("w", (2,), "bf16", part="MLP")]).select(part="MLP").bytes
-        4
-        """
-        chosen = [
-            row
-            for row in self.rows
-            if all(getattr(row, key) == value for key, value in attributes.items())
-        ]
-        return Ledger(chosen, self.symbols)
-
-    def as_part(self, name: str) -> "Ledger":
-        """Return the same rows, all under one part.
-
-        >>> list(Ledger([Tensor("w", (2,), "bf16", part="MLP")]).as_part("all").parts)
-        ['all']
-        """
-        return Ledger((replace(row, part=name) for row in self.rows), self.symbols)
-
-    def substitute(self, sizes: Mapping) -> "Ledger":
-        """Return the ledger with some sizes replaced, in every shape.
-
-        Args:
-            sizes: symbol, or its name, → what takes its place.
-
-        >>> from llm_memory.symbols import a, b, d, k, t
-        >>> keys = Ledger([Tensor("keys", (b, k, t, d), "bf16")])
-        >>> keys.substitute({k: a}).bytes
-        2*a*b*d*t
-        """
-        needed = (_replaced(size, sizes).free_symbols for size in self.symbols)
-        rows = [row.substitute(sizes) for row in self.rows]
-        return Ledger(rows, frozenset().union(*needed))
 
     def evaluate(self, **sizes: int) -> int:
         """Return the exact number of bytes.
@@ -157,40 +104,16 @@ class Ledger:
         """
         return evaluate(self.bytes, self.symbols, sizes)
 
-    def __getitem__(self, name: str) -> Tensor:
-        for row in self.rows:
-            if row.name == name:
-                return row
-        names = ", ".join(row.name for row in self.rows)
-        raise ConfigError("row", name, f"must be one of {names}")
-
-    def __add__(self, other: "Ledger") -> "Ledger":
-        return Ledger((*self.rows, *other.rows), self.symbols | other.symbols)
-
-    def __iter__(self):
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def __repr__(self) -> str:
-        lines = [f"{row.name}: {_text_shape(row)} {row.dtype}" for row in self.rows]
-        return "\n".join([*lines, f"total: {_number(self.bytes)} bytes"])
+        lines = [f"{row} {row.dtype}" for row in self.rows]
+        return "\n".join([*lines, f"total: {number(self.bytes)} bytes"])
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><th scope='row'>{escape(row.name)}</th><td>{_math(row.count)}</td>"
-            f"<td>{' × '.join(_math(size) for size in row.shape)}</td>"
-            f"<td>{row.dtype}</td><td>{_math(row.bytes)}</td></tr>"
-            for row in self.rows
+        rows = (
+            (row.name, row.count, row.shape, row.dtype, row.bytes) for row in self.rows
         )
-        return (
-            "<table class='ledger'><thead><tr><th scope='col'>tensor</th>"
-            "<th scope='col'>count</th><th scope='col'>shape</th>"
-            "<th scope='col'>dtype</th><th scope='col'>bytes</th></tr></thead>"
-            f"<tbody>{body}</tbody><tfoot><tr><th scope='row' colspan='4'>total</th>"
-            f"<td>{_math(self.bytes)}</td></tr></tfoot></table>"
-        )
+        heads = ("tensor", "count", "shape", "dtype", "bytes")
+        return table(heads, rows, self.bytes)
 
 
 def evaluate(expression: Expr, declared: Iterable[Symbol], sizes: Mapping) -> int:
@@ -235,35 +158,3 @@ def largest_fitting(fits: Callable[[int], bool]) -> int | None:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
-
-
-def _replaced(size: Expr, sizes: Mapping) -> Expr:
-    named = {
-        symbol(key) if isinstance(key, str) else key: value
-        for key, value in sizes.items()
-    }
-    return size.subs(named, simultaneous=True)
-
-
-def _merge(rows: Iterable[Tensor]) -> list[Tensor]:
-    merged: dict[tuple, Tensor] = {}
-    for row in rows:
-        key = (row.name, row.shape, row.dtype, row.part)
-        known = merged.get(key)
-        merged[key] = replace(known, count=known.count + row.count) if known else row
-    return list(merged.values())
-
-
-def _text_shape(row: Tensor) -> str:
-    shape = " × ".join(str(size) for size in row.shape)
-    return shape if row.count == 1 else f"{row.count} of {shape}"
-
-
-def _number(value: Expr) -> str:
-    return f"{int(value):,}" if isinstance(value, Integer) else str(value)
-
-
-def _math(value: Expr) -> str:
-    if isinstance(value, Integer):
-        return _number(value)
-    return f"<span class='math'>\\({escape(latex(value))}\\)</span>"

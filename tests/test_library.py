@@ -25,8 +25,8 @@ from sympy import Max, Min, Symbol, ceiling, floor
 import llm_memory as lm
 from llm_memory.kv_cache import CacheFormat, CacheLayers, State, cache_ledger
 from llm_memory.layers import first_layers
+from llm_memory.operations import Cached
 from llm_memory.symbols import L, V, W, a, b, d, f, h, k, s, t
-from llm_memory.tape import Cached
 from llm_memory.units import dtype
 
 BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8, "int4": 4}

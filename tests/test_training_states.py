@@ -17,9 +17,9 @@ from llm_memory import (
 )
 from llm_memory.adapters import PACKED
 from llm_memory.model import names
+from llm_memory.operations import Parameter
 from llm_memory.optimizers import OPTIMIZERS
 from llm_memory.symbols import R
-from llm_memory.tape import Parameter
 from llm_memory.training import RECIPES
 
 MEASURED = fields.DATA / "measured"

@@ -9,8 +9,8 @@ from sympy import Expr, S, ceiling
 from .errors import ConfigError, choose
 from .families import forward
 from .ledger import Ledger, Tensor
+from .operations import Parameter
 from .optimizers import BYTE
-from .tape import Parameter
 from .weights import FORMATS as FILE_FORMATS
 from .weights import weights
 

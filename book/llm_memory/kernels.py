@@ -213,3 +213,20 @@ def _fused(heads: Heads, inputs, kept):
 
 
 KERNELS = {"eager": eager, "flash": flash, "efficient": efficient, "math": math}
+
+
+def mask(tape, rows, columns):
+    """Say which of the columns (tokens) each row may read: (b, 1, rows, columns)."""
+    sequences = tape.make("mask's sequences", (b,), "int64")
+    heads = tape.make("mask's heads", (1,), "int64")
+    ends = []
+    for name, tokens in (("readers", rows), ("read", columns)):
+        counted = tape.make(f"mask's {name} from 0", (tokens,), "int64")
+        ends.append(tape.make(f"mask's {name}", (tokens,), "int64"))
+        del counted
+    allowed = tape.make("allowed pairs", (1, 1, rows, columns), "bool")
+    del sequences, heads, ends
+    values = [tape.make(f"mask's {name}", ()) for name in ("zero", "least")]
+    result = tape.make("mask", (b, 1, rows, columns))
+    del allowed, values
+    return result

@@ -6,7 +6,7 @@ from math import prod
 
 from sympy import Expr, Piecewise, S, ceiling
 
-from .tape import Parameter
+from .operations import Parameter
 from .units import DType, dtype
 
 BYTE = DType("uint8", 8, "uint8", "0 to 255, an index into a table of values")

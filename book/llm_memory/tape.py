@@ -7,82 +7,21 @@ a reading of that list.
 """
 
 import weakref
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from sympy import And, Expr, Min, Not, S, false, sympify, true
+from sympy import Expr, Min, sympify
 
-from . import gradients, norms
-from .backward import GRADIENTS, Graph
-from .count import Product
-from .gradients import Frame
-from .kernels import KERNELS, Heads, recomputed
-from .operations import Activation, Cached, Operation, Parameter, Run, Storage
+from . import gradients, norms, rotary
+from .kernels import KERNELS, Heads, mask, recomputed
+from .operations import Activation, Cached, Run
+from .recorder import PARTS, Recorder
 from .symbols import b
-from .timeline import Timeline
 
 CACHE = "KV cache"
-PARTS = {
-    "embedding": "embedding",
-    "table": "embedding",
-    "head": "head",
-    "norm": "norms",
-    "experts": "routed experts",
-    "expert bias": "routed experts",
-}
 
 
-@dataclass(frozen=True)
-class Scope:
-    """Where on the tape we are: name prefix, repeats of the layer, part.
-
-    `whole` names the part of everything inside, whatever inner scopes say. `layer` is
-    the prefix of the layer that we are in.
-    """
-
-    prefix: str = ""
-    count: Expr = S.One
-    part: str = ""
-    whole: str = ""
-    group: int = 0
-    layer: str = ""
-
-
-class Tape:
+class Tape(Recorder):
     """The operations of one forward; each method appends one and returns its output."""
-
-    def __init__(
-        self, run: Run | None = None, timeline: Timeline | None = None
-    ) -> None:
-        self.run = run or Run()
-        self.timeline = timeline
-        self.operations: list[Operation] = []
-        self.graph = Graph() if timeline and self.run.training else None
-        self.groups = 0
-        self.output: Activation | None = None
-        self._scope = Scope()
-        self._saved: list[Activation] = []
-        self._positions = lambda: None
-
-    @contextmanager
-    def scope(self, prefix: str = "", count=None, part: str = "", whole: str = ""):
-        """Name, repeat and sort what is appended inside the `with` block."""
-        outer, layers = self._scope, count is not None
-        self.groups += layers
-        if layers and self.timeline:
-            self.timeline.enter(self.groups)
-        self._scope = Scope(
-            outer.prefix + prefix,
-            sympify(count) if layers else outer.count,
-            part or outer.part,
-            whole or outer.whole,
-            self.groups if layers else outer.group,
-            outer.prefix + prefix if layers else outer.layer,
-        )
-        try:
-            yield self
-        finally:
-            self._scope = outer
 
     def embedding(self, name, rows, width, role="embedding", split=0) -> Activation:
         """Look up one row per token: (b, s) ids → (b, s, width)."""
@@ -106,20 +45,8 @@ class Tape:
         """Say which token may read which, (b, 1, s, T), where the model makes that."""
         if not self.run.makes_mask:
             return None
-        rows, columns = self.run.tokens, self.run.cached + self.run.tokens
-        sequences = self.make("mask's sequences", (b,), "int64")
-        heads = self.make("mask's heads", (1,), "int64")
-        ends = []
-        for name, tokens in (("readers", rows), ("read", columns)):
-            counted = self.make(f"mask's {name} from 0", (tokens,), "int64")
-            ends.append(self.make(f"mask's {name}", (tokens,), "int64"))
-            del counted
-        allowed = self.make("allowed pairs", (1, 1, rows, columns), "bool")
-        del sequences, heads, ends
-        values = [self.make(f"mask's {name}", ()) for name in ("zero", "least")]
-        mask = self.make("mask", (b, 1, rows, columns))
-        del allowed, values
-        return mask
+        run = self.run
+        return mask(self, run.tokens, run.cached + run.tokens)
 
     def carried(self, x) -> Activation:
         """What a layer gets: x in the first layer, its forerunner's output in others.
@@ -365,36 +292,14 @@ class Tape:
 
     def rotary_tables(self, x, positions, width) -> tuple[Activation, Activation]:
         """Make cos and sin, (1, s, width), in the data type of the hidden states."""
-        rows = positions.shape
-        number = self.make("positions in fp32", (*rows, 1), "fp32")
-        angles = self.make("angles", (*rows, width / 2), "fp32")
-        del number
-        twice = self.make("angles, twice", (*rows, width), "fp32")
-        wide = []
-        for name in ("cos", "sin"):
-            plain = self.make(f"{name}, not scaled", twice.shape, "fp32")
-            wide.append(self.make(f"{name} in fp32", twice.shape, "fp32"))
-            del plain
-        tables = [self.make(each, twice.shape, x.dtype) for each in ("cos", "sin")]
-        del angles, wide
+        tables = rotary.tables(self, positions.shape, width, x.dtype)
         for table in tables:
             self._append("rotary_table", (x,), table)
         return tuple(tables)
 
     def rotate(self, x, tables) -> Activation:
         """Turn queries or keys by their position; only the tables are saved."""
-        cos, sin = tables
-        by_cos = self._like("by cos", x)
-        half = self.make("half, negated", (*x.shape[:-1], x.shape[-1] / 2), x.dtype)
-        turned = self._like("halves swapped", x)
-        del half
-        by_sin = self._like("by sin", x)
-        del turned
-        output = self.make(
-            f"{x.name} rotated", x.shape, cos.dtype, prefix="",
-            of=(x, x), rule=gradients.rotation, saved=(cos, sin),
-        )  # fmt: skip
-        del by_cos, by_sin
+        output = rotary.rotate(self, x, *tables)
         return self._append("rotate", (x,), output)
 
     def attention(
@@ -426,167 +331,9 @@ class Tape:
         del case
         return self._append("attention", inputs, output, products=work), weights
 
-    @property
-    def group(self) -> int:
-        """The group of layers that we are in; 0: none."""
-        return self._scope.group
-
-    @contextmanager
-    def at(self, scope: Scope):
-        """Go back to where a kernel of the forward ran."""
-        outer, self._scope = self._scope, scope
-        try:
-            yield self
-        finally:
-            self._scope = outer
-
-    def block(self, function, *inputs):
-        """Run a layer; recomputed in full, it keeps nothing but what it is given."""
-        if self.graph is None or self.run.recompute != "full":
-            return function(self, *inputs)
-        return self._checkpoint(function, *inputs)
-
-    def _checkpoint(self, function, *inputs):
-        graph = self.graph
-        if graph.refilled is not None:
-            return function(self, *inputs)
-        graph.frame = Frame(function, inputs, self._scope, self._positions())
-        graph.frames.append(graph.frame)
-        result = function(self, *inputs)
-        graph.frame = None
-        return result
-
     def values_by_head(self, heads):
         """Return the heads of values whose gradient comes sorted by head, or None."""
         return None if self.run.attention == "flash" else heads
-
-    def parameter(self, name, shape, role, **facts) -> Parameter:
-        """Describe a parameter named inside the current scope."""
-        scope = self._scope
-        checkpoint = facts.pop("checkpoint", ())
-        sizes = tuple(sympify(size) for size in shape)
-        part = scope.whole or PARTS.get(role, scope.part)
-        return Parameter(
-            scope.prefix + name, sizes, role, scope.count, part, checkpoint, **facts
-        )
-
-    def _stored(self, *names: str) -> tuple[str, ...]:
-        return tuple(f"{self._scope.layer}{name}.weight" for name in names if name)
-
-    @property
-    def parameters(self) -> list[Parameter]:
-        """Every parameter that is loaded, in order; tied ones once."""
-        return [each for operation in self.operations for each in operation.parameters]
-
-    def make(
-        self, name, shape, dtype="bf16", prefix=None,
-        of=(), rule=None, saved=(), saves_output=False,
-    ) -> Activation:  # fmt: skip
-        """Run a kernel: its output, in memory of its own.
-
-        Args:
-            name, shape, dtype: of the output.
-            prefix: of the name; None: where we are on the tape.
-            of: the inputs that get a gradient, parameters among them.
-            rule: the kernel's backward, one of `gradients`; None: it has none.
-            saved: what is kept for the rule.
-            saves_output: keep the output too.
-        """
-        node = self._node(rule, of, saved, saves_output) if rule else None
-        output = self._watch(self._new(name, shape, dtype, prefix, node=node))
-        self._record(output)
-        if not self.timeline:
-            self._saved += (*saved, *([output] if saves_output else ()))
-        if saves_output and node:
-            self.graph.keep_output(node, output)
-        return output
-
-    def copy(
-        self, x, name, shape=None, unless=false, prefix=None, carried=False, rule=None
-    ) -> Activation:
-        """Copy x, `unless` a condition holds: then only look at it in another way."""
-        unless = sympify(unless)
-        if unless == true and not rule:
-            return x
-        own = self._new(name, shape or x.shape, x.dtype, prefix, carried=carried)
-        seen = tuple((each, And(unless, holds)) for each, holds in x.memory)
-        memory = ((own.memory[0][0], Not(unless)), *seen)
-        node = self._node(rule, (x,), ()) if rule else x.node
-        output = self._watch(Activation(own.name, own.shape, own.dtype, memory, node))
-        if not carried:
-            self._record(output)
-        return output
-
-    def gradient(self, name, shape, dtype) -> Activation:
-        """Run a kernel of the backward."""
-        return self.make(f"gradient {name}", shape, dtype)
-
-    def gradients(self, name, shapes, dtype="bf16") -> tuple[Activation, ...]:
-        """Run a kernel of the backward that makes several tensors."""
-        return tuple(self.gradient(name, shape, dtype) for shape in shapes)
-
-    def parameter_gradient(self, parameter) -> Activation:
-        """Run the kernel that makes a parameter's gradient."""
-        dtype = "bf16"
-        new = self._new(f"{parameter.name}.grad", parameter.shape, dtype, "", GRADIENTS)
-        self._watch(new)
-        self._record(new)
-        return new
-
-    def _node(self, rule, of, saved, saves_output=False):
-        if self.graph is None:
-            return None
-        return self.graph.add(rule, of, saved, self._scope, saves_output)
-
-    def sum_of(self, first, second) -> Activation:
-        """Add two gradients of one tensor."""
-        return self.make("gradients, summed", first.shape, first.dtype)
-
-    def _cast(self, x) -> Activation:
-        """Return x in bf16; autocast makes a copy for each operation that reads it."""
-        return x if x.dtype == "bf16" else self.make(f"{x.name} in bf16", x.shape)
-
-    def _like(self, name, x, **facts) -> Activation:
-        return self.make(name, x.shape, x.dtype, **facts)
-
-    def _new(
-        self, name, shape, dtype="bf16", prefix=None, part="", carried=False, node=None
-    ) -> Activation:
-        sizes = tuple(sympify(size) for size in shape)
-        scope = self._scope
-        name = (scope.prefix if prefix is None else prefix) + name
-        part = part or scope.part
-        storage = Storage(name, sizes, dtype, part, scope.group, carried)
-        return Activation(name, sizes, dtype, ((storage, true),), node)
-
-    def _watch(self, tensor) -> Activation:
-        return self.timeline.watch(tensor) if self.timeline else tensor
-
-    def _record(self, tensor) -> None:
-        if self.timeline:
-            self.timeline.record(tensor.name, self._scope.group)
-
-    def _product(self, name, shape, part, **facts) -> Product:
-        scope = self._scope
-        return Product(scope.prefix + name, shape, scope.count, part, **facts)
-
-    def _append(
-        self, kind, inputs, output, own=(), shared=(), cached=(), products=(), states=()
-    ) -> Activation:
-        scope = self._scope
-        tensors = (tuple(inputs), output, tuple(self._saved))
-        self._saved = []
-        if self.timeline:  # a tape that times tensors must not hold them
-            tensors = ((), None, ())
-        inputs, made, saved = tensors
-        self.operations.append(
-            Operation(
-                kind, inputs, made, scope.count, tuple(own), tuple(shared),
-                tuple(cached), scope.group, scope.part, saved, tuple(products),
-                tuple(states),
-            )
-        )  # fmt: skip
-        return output
 
 
 def _cached_tokens(run: Run, window) -> tuple[Expr, Expr]:

@@ -1,0 +1,236 @@
+"""Where on the tape we are, and what kernels make there.
+
+A kernel's output is an `Activation` in memory of its own or a look at another's. It is
+named by the scope it is made in, and alive as long as the forward's Python holds it.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sympy import And, Expr, Not, S, false, sympify, true
+
+from .backward import GRADIENTS, Graph
+from .count import Product
+from .gradients import Frame
+from .operations import Activation, Operation, Parameter, Run, Storage
+from .timeline import Timeline
+
+PARTS = {
+    "embedding": "embedding",
+    "table": "embedding",
+    "head": "head",
+    "norm": "norms",
+    "experts": "routed experts",
+    "expert bias": "routed experts",
+}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where on the tape we are: name prefix, repeats of the layer, part.
+
+    `whole` names the part of everything inside, whatever inner scopes say. `layer` is
+    the prefix of the layer that we are in.
+    """
+
+    prefix: str = ""
+    count: Expr = S.One
+    part: str = ""
+    whole: str = ""
+    group: int = 0
+    layer: str = ""
+
+
+class Recorder:
+    """A run's scopes, tensors and operations, in order."""
+
+    def __init__(
+        self, run: Run | None = None, timeline: Timeline | None = None
+    ) -> None:
+        self.run = run or Run()
+        self.timeline = timeline
+        self.operations: list[Operation] = []
+        self.graph = Graph() if timeline and self.run.training else None
+        self.groups = 0
+        self.output: Activation | None = None
+        self._scope = Scope()
+        self._saved: list[Activation] = []
+        self._positions = lambda: None
+
+    @contextmanager
+    def scope(self, prefix: str = "", count=None, part: str = "", whole: str = ""):
+        """Name, repeat and sort what is appended inside the `with` block."""
+        outer, layers = self._scope, count is not None
+        self.groups += layers
+        if layers and self.timeline:
+            self.timeline.enter(self.groups)
+        self._scope = Scope(
+            outer.prefix + prefix,
+            sympify(count) if layers else outer.count,
+            part or outer.part,
+            whole or outer.whole,
+            self.groups if layers else outer.group,
+            outer.prefix + prefix if layers else outer.layer,
+        )
+        try:
+            yield self
+        finally:
+            self._scope = outer
+
+    @property
+    def group(self) -> int:
+        """The group of layers that we are in; 0: none."""
+        return self._scope.group
+
+    @contextmanager
+    def at(self, scope: Scope):
+        """Go back to where a kernel of the forward ran."""
+        outer, self._scope = self._scope, scope
+        try:
+            yield self
+        finally:
+            self._scope = outer
+
+    def block(self, function, *inputs):
+        """Run a layer; recomputed in full, it keeps nothing but what it is given."""
+        if self.graph is None or self.run.recompute != "full":
+            return function(self, *inputs)
+        return self._checkpoint(function, *inputs)
+
+    def _checkpoint(self, function, *inputs):
+        graph = self.graph
+        if graph.refilled is not None:
+            return function(self, *inputs)
+        graph.frame = Frame(function, inputs, self._scope, self._positions())
+        graph.frames.append(graph.frame)
+        result = function(self, *inputs)
+        graph.frame = None
+        return result
+
+    def parameter(self, name, shape, role, **facts) -> Parameter:
+        """Describe a parameter named inside the current scope."""
+        scope = self._scope
+        checkpoint = facts.pop("checkpoint", ())
+        sizes = tuple(sympify(size) for size in shape)
+        part = scope.whole or PARTS.get(role, scope.part)
+        return Parameter(
+            scope.prefix + name, sizes, role, scope.count, part, checkpoint, **facts
+        )
+
+    def _stored(self, *names: str) -> tuple[str, ...]:
+        return tuple(f"{self._scope.layer}{name}.weight" for name in names if name)
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """Every parameter that is loaded, in order; tied ones once."""
+        return [each for operation in self.operations for each in operation.parameters]
+
+    def make(
+        self, name, shape, dtype="bf16", prefix=None,
+        of=(), rule=None, saved=(), saves_output=False,
+    ) -> Activation:  # fmt: skip
+        """Run a kernel: its output, in memory of its own.
+
+        Args:
+            name, shape, dtype: of the output.
+            prefix: of the name; None: where we are on the tape.
+            of: the inputs that get a gradient, parameters among them.
+            rule: the kernel's backward, one of `gradients`; None: it has none.
+            saved: what is kept for the rule.
+            saves_output: keep the output too.
+        """
+        node = self._node(rule, of, saved, saves_output) if rule else None
+        output = self._watch(self._new(name, shape, dtype, prefix, node=node))
+        self._record(output)
+        if not self.timeline:
+            self._saved += (*saved, *([output] if saves_output else ()))
+        if saves_output and node:
+            self.graph.keep_output(node, output)
+        return output
+
+    def copy(
+        self, x, name, shape=None, unless=false, prefix=None, carried=False, rule=None
+    ) -> Activation:
+        """Copy x, `unless` a condition holds: then only look at it in another way."""
+        unless = sympify(unless)
+        if unless == true and not rule:
+            return x
+        own = self._new(name, shape or x.shape, x.dtype, prefix, carried=carried)
+        seen = tuple((each, And(unless, holds)) for each, holds in x.memory)
+        memory = ((own.memory[0][0], Not(unless)), *seen)
+        node = self._node(rule, (x,), ()) if rule else x.node
+        output = self._watch(Activation(own.name, own.shape, own.dtype, memory, node))
+        if not carried:
+            self._record(output)
+        return output
+
+    def gradient(self, name, shape, dtype) -> Activation:
+        """Run a kernel of the backward."""
+        return self.make(f"gradient {name}", shape, dtype)
+
+    def gradients(self, name, shapes, dtype="bf16") -> tuple[Activation, ...]:
+        """Run a kernel of the backward that makes several tensors."""
+        return tuple(self.gradient(name, shape, dtype) for shape in shapes)
+
+    def parameter_gradient(self, parameter) -> Activation:
+        """Run the kernel that makes a parameter's gradient."""
+        dtype = "bf16"
+        new = self._new(f"{parameter.name}.grad", parameter.shape, dtype, "", GRADIENTS)
+        self._watch(new)
+        self._record(new)
+        return new
+
+    def _node(self, rule, of, saved, saves_output=False):
+        if self.graph is None:
+            return None
+        return self.graph.add(rule, of, saved, self._scope, saves_output)
+
+    def sum_of(self, first, second) -> Activation:
+        """Add two gradients of one tensor."""
+        return self.make("gradients, summed", first.shape, first.dtype)
+
+    def _cast(self, x) -> Activation:
+        """Return x in bf16; autocast makes a copy for each operation that reads it."""
+        return x if x.dtype == "bf16" else self.make(f"{x.name} in bf16", x.shape)
+
+    def _like(self, name, x, **facts) -> Activation:
+        return self.make(name, x.shape, x.dtype, **facts)
+
+    def _new(
+        self, name, shape, dtype="bf16", prefix=None, part="", carried=False, node=None
+    ) -> Activation:
+        sizes = tuple(sympify(size) for size in shape)
+        scope = self._scope
+        name = (scope.prefix if prefix is None else prefix) + name
+        part = part or scope.part
+        storage = Storage(name, sizes, dtype, part, scope.group, carried)
+        return Activation(name, sizes, dtype, ((storage, true),), node)
+
+    def _watch(self, tensor) -> Activation:
+        return self.timeline.watch(tensor) if self.timeline else tensor
+
+    def _record(self, tensor) -> None:
+        if self.timeline:
+            self.timeline.record(tensor.name, self._scope.group)
+
+    def _product(self, name, shape, part, **facts) -> Product:
+        scope = self._scope
+        return Product(scope.prefix + name, shape, scope.count, part, **facts)
+
+    def _append(
+        self, kind, inputs, output, own=(), shared=(), cached=(), products=(), states=()
+    ) -> Activation:
+        scope = self._scope
+        tensors = (tuple(inputs), output, tuple(self._saved))
+        self._saved = []
+        if self.timeline:  # a tape that times tensors must not hold them
+            tensors = ((), None, ())
+        inputs, made, saved = tensors
+        self.operations.append(
+            Operation(
+                kind, inputs, made, scope.count, tuple(own), tuple(shared),
+                tuple(cached), scope.group, scope.part, saved, tuple(products),
+                tuple(states),
+            )
+        )  # fmt: skip
+        return output

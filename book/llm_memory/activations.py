@@ -1,12 +1,15 @@
 """Activations of training: what a forward keeps for its backward."""
 
-from sympy import Eq, Piecewise, S
+from dataclasses import replace
+
+from sympy import S
 
 from . import fields
 from .errors import ConfigError, choose
 from .families import forward
 from .kernels import KERNELS
 from .ledger import Ledger, Tensor
+from .loss import KEPT
 from .operations import Run
 from .symbols import b, s
 from .tape import Tape
@@ -65,17 +68,32 @@ def training_activations(
     precision: str = "bf16",
     profile: str = "transformers",
     frozen: bool = False,
+    loss: str = "plain",
 ) -> Ledger:
-    """Return what is alive after the whole forward: all layers, head and plain loss.
+    """Return what is alive after the whole forward: all layers, head and loss.
 
-    Arguments and errors are those of `layer_activations`.
+    Other arguments and errors are those of `layer_activations`.
+
+    Args:
+        loss: the loss head, a name in `KEPT` of `llm_memory.loss`, which says how each
+            is written. "plain" keeps logits; "chunked" and "fused" do not, in chunks
+            of any size. They are described with precision="bf16".
 
     >>> from llm_memory import load_model
-    >>> ledger = training_activations(load_model("Qwen3-0.6B"), attention="flash")
-    >>> ledger.parts["outside the layers"].evaluate(b=8, s=2048) > 6 * 8 * 2048 * 151936
-    True
+    >>> model = load_model("Qwen3-0.6B")
+    >>> for loss in "plain", "chunked", "fused":
+    ...     ledger = training_activations(model, "flash", loss=loss)
+    ...     ledger.parts["outside the layers"].evaluate(b=1, s=64)
+    58901264
+    557844
+    311722242
     """
-    tape = _tape(model, attention, recompute, precision, profile, frozen)
+    kept = choose("loss", loss, KEPT)
+    if loss != "plain" and precision != "bf16":
+        raise ConfigError("loss", loss, "is described with precision='bf16' only")
+    tape = _tape(
+        model, attention, recompute, precision, profile, frozen, loss == "plain"
+    )
     rows = [
         row
         for group in range(1, tape.groups + 1)
@@ -84,11 +102,12 @@ def training_activations(
     rows += _rows([each for each in tape.operations if each.group == 0])
     if frozen:  # its gradient is asked for, so autograd holds it
         rows.append(_row(tape.operations[0].output, S.One, OUTSIDE))
-    rows += _positions(tape, recompute) + _loss(tape)
+    rows += _positions(tape, recompute)
+    rows += [replace(each, part=OUTSIDE) for each in kept(tape, model)]
     return Ledger(rows, symbols=(b, s))
 
 
-def _tape(model, attention, recompute, precision, profile, frozen) -> Tape:
+def _tape(model, attention, recompute, precision, profile, frozen, head=True) -> Tape:
     choose("attention", attention, KERNELS)
     choose("recompute", recompute, dict.fromkeys(RECOMPUTE))
     choose("precision", precision, dict.fromkeys(PRECISIONS))
@@ -111,7 +130,8 @@ def _tape(model, attention, recompute, precision, profile, frozen) -> Tape:
         rule = "is derived for precision='bf16' and profile='transformers' only"
         raise ConfigError("frozen", frozen, rule)
     core = recompute != "core_attention"
-    return forward(model, run=Run(attention, precision, profile, core, frozen=frozen))
+    run = Run(attention, precision, profile, core, frozen=frozen, head=head)
+    return forward(model, run=run)
 
 
 def _layer_rows(tape: Tape, group: int, recompute: str, count=None) -> list[Tensor]:
@@ -165,21 +185,4 @@ def _positions(tape: Tape, recompute: str) -> list[Tensor]:
     rows = [_row(table, S.One, OUTSIDE) for table in tables]
     if recompute != "none" or not (tables or tape.run.frozen):
         rows.append(Tensor("position ids", (s,), "int64", part=OUTSIDE))
-    return rows
-
-
-def _loss(tape: Tape) -> list[Tensor]:
-    """Give what the plain cross-entropy of transformers keeps.
-
-    The logits live on as the model's output. The labels are shifted by one: a copy, or
-    for one sequence a view of the padded ones.
-    """
-    logits = tape.operations[-1].output
-    labels = Piecewise((s + 1, Eq(b, 1)), (b * s, True))
-    rows = [
-        _row(logits, S.One, OUTSIDE),
-        Tensor("log-probabilities", logits.shape, "fp32", part=OUTSIDE),
-        Tensor("shifted labels", (labels,), "int64", part=OUTSIDE),
-        Tensor("loss, total weight", (), "fp32", count=2, part=OUTSIDE),
-    ]
     return rows

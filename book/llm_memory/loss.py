@@ -1,9 +1,39 @@
-"""Loss heads: from logits to one number, as operations on the tape."""
+"""Loss heads: from the last hidden states to one number.
 
-from sympy import Eq
+`plain` is what transformers does with labels: all logits, once as they are and twice in
+fp32. The other two never have the logits of all tokens. Both read `hidden`, of shape
+(n, h) with a row for each of n = b·s tokens, the head's `weight`, (V, h), and `wanted`,
+n next tokens, which transformers' way of shifting has made, the last of each sequence
+being -100, ignored.
+
+`chunked` makes the logits of some rows at a time, and again in the backward::
+
+    def one_chunk(hidden, weight, wanted):
+        logits = F.linear(hidden, weight).float()
+        return F.cross_entropy(logits, wanted, reduction="sum")
+
+    sizes = [(n + i) // chunks for i in reversed(range(chunks))]
+    total = 0
+    for some, their in zip(hidden.split(sizes), wanted.split(sizes)):
+        total = total + checkpoint(
+            one_chunk, some, weight, their, use_reentrant=False
+        )
+    loss = total / (wanted != -100).sum()
+
+`fused` is PyTorch's own, which computes gradients in the forward, a chunk at a time,
+and multiplies them by the loss's gradient in the backward::
+
+    options = torch.nn.LinearCrossEntropyOptions()
+    loss = F.linear_cross_entropy(hidden, weight, wanted, options=options)
+"""
+
+from collections.abc import Iterator
+
+from sympy import Eq, Piecewise
 
 from . import gradients
-from .symbols import b
+from .ledger import Tensor
+from .symbols import b, s
 
 
 def plain(tape, logits):
@@ -36,4 +66,39 @@ def plain(tape, logits):
     return loss
 
 
+def _kept_by_plain(tape, model) -> Iterator[Tensor]:
+    """The logits live on as the model's output."""
+    logits = tape.output
+    yield Tensor(logits.name, logits.shape, logits.dtype)
+    yield Tensor("log-probabilities", logits.shape, "fp32")
+    yield _shifted_labels()
+    yield Tensor("loss, total weight", (), "fp32", count=2)
+
+
+def _kept_by_chunked(tape, model) -> Iterator[Tensor]:
+    """What each chunk is called with: rows of the hidden states and of the labels."""
+    hidden = tape.output
+    yield Tensor(hidden.name, hidden.shape, hidden.dtype)
+    yield _shifted_labels()
+    yield Tensor("labels that count", (), "int64")
+    yield Tensor("loss", (), "fp32")
+
+
+def _kept_by_fused(tape, model) -> Iterator[Tensor]:
+    """The gradients, and nothing that they were computed from."""
+    hidden = tape.output
+    yield Tensor(f"gradient of {hidden.name}", hidden.shape, hidden.dtype)
+    if not tape.run.frozen:
+        yield Tensor("gradient of lm_head.weight", (model.V, model.h), hidden.dtype)
+    yield Tensor("loss", (), hidden.dtype)
+
+
+def _shifted_labels() -> Tensor:
+    """The labels are shifted by one: a copy, or for one sequence a view of more."""
+    return Tensor(
+        "shifted labels", (Piecewise((s + 1, Eq(b, 1)), (b * s, True)),), "int64"
+    )
+
+
 LOSSES = {"plain": plain}
+KEPT = {"plain": _kept_by_plain, "chunked": _kept_by_chunked, "fused": _kept_by_fused}

@@ -63,6 +63,7 @@ class Run:
         frozen: no weight has a gradient, only what lies between them.
         recompute: "none", "full" or "core_attention", for a tape with a timeline.
         in_place: the cache has room for the tokens and is written in place.
+        head: the forward ends with logits; else the loss multiplies by the head.
     """
 
     attention: str = "eager"
@@ -77,6 +78,7 @@ class Run:
     frozen: bool = False
     recompute: str = "none"
     in_place: bool = False
+    head: bool = True
 
     @property
     def training(self) -> bool:

@@ -76,6 +76,8 @@ class Tape(Recorder):
             shared: use this parameter, loaded earlier, in place of an own one.
             by_head: heads of the output, if its gradient comes sorted by head.
         """
+        if role == "head" and not self.run.head:
+            return x
         inputs = x.shape[-1]
         shape = (inputs, width) if transposed else (width, inputs)
         axis = {"output": int(transposed), "input": int(not transposed)}.get(split)

@@ -342,6 +342,37 @@ def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
     return small | real
 
 
+# A vocabulary that is no multiple of anything; heads tied and untied.
+LOSS_HEADS = {
+    "llama": TRAINED["llama"] | {"vocab_size": 323},
+    "llama tied": TRAINED["llama multi-head"],
+    "qwen3 tied": TRAINED["qwen3"] | {"vocab_size": 331, "tie_word_embeddings": True},
+    "mistral": TRAINED["mistral"],
+    "qwen2": TRAINED["qwen2"],
+    "gpt2": TRAINED["gpt2"],
+}
+# (loss, chunks); None: as many as the framework takes by itself.
+LOSSES = (
+    ("plain", None),
+    *(("chunked", n) for n in (1, 3, 8)),
+    ("fused", None),
+    ("fused", 3),
+)
+
+
+def loss_cases():
+    """Give config, choices, loss, chunks and shapes of forwards that end in a loss."""
+    for name, config in LOSS_HEADS.items():
+        for choice in ("eager", "flash", "full", "core", "frozen"):
+            for loss, chunks in LOSSES:
+                key = f"{name}, {choice}, {loss}" + (f", {chunks}" if chunks else "")
+                yield key, config, CHOICES[choice], loss, chunks, ACTIVATION_SHAPES
+    for loss in ("plain", "chunked", "fused"):
+        chunks = 8 if loss == "chunked" else None
+        config, choices = configs()["Qwen3-0.6B"], CHOICES["flash"]
+        yield f"Qwen3-0.6B, {loss}", config, choices, loss, chunks, ((8, 2048),)
+
+
 # (batch, tokens) of counted FLOPs: each switch by one shape, what is trained by three.
 FLOP_SHAPES = ((1, 1), (1, 10), (3, 9))
 FLOP_SHAPE_FOR_REAL = (2, 1024)

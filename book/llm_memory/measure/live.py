@@ -33,6 +33,11 @@ class Live(TorchDispatchMode):
         self.peak = max(self.peak, self.now)
         return result
 
+    @property
+    def sizes(self) -> list[int]:
+        """The bytes of each storage alive, empty ones left out."""
+        return [each.nbytes() for each in self._known if each.nbytes()]
+
     def _add(self, storage, given) -> None:
         if storage in self._known or id(storage) in given:
             return

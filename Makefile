@@ -13,7 +13,7 @@ SOURCES = _config.yml _toc.yml $(LIBRARY) $(NOTEBOOKS) \
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help book lite test lab execute measure measure-gpu serve classroom bench release lint \
+.PHONY: help book lite slides test lab execute measure measure-gpu serve classroom bench release lint \
   format links lock newest clean
 
 help:  ## list the commands
@@ -24,7 +24,10 @@ book: $(SITE)/.built  ## build the site, from its committed outputs
 
 lite: $(SITE)/lite/.built  ## build the chapters to run live in the browser, beside the site
 
-test: book lite  ## run every test; CHROMIUM=/path picks the browser
+slides: $(SITE)/slides/.built  ## build the slides of the talk, beside the site
+	@echo "open $(CURDIR)/$(SITE)/slides/talk.html"
+
+test: book lite slides  ## run every test; CHROMIUM=/path picks the browser
 	@CHROMIUM="$$($(VENV)/python tools/chromium.py)" && export CHROMIUM && \
 	  $(VENV)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env \
 	    --doctest-modules --ignore=book/llm_memory/measure tests book
@@ -50,7 +53,7 @@ classroom: .venv-classroom/.installed  ## serve a class with JupyterHub; see cla
 bench: .venv/.installed  ## time builds, notebooks and pages against their limits
 	$(VENV)/python tools/bench.py
 
-release: book  ## pack the site and the notebooks into dist/
+release: book slides  ## pack the site and the notebooks into dist/
 	$(VENV)/python tools/release.py
 
 lint: .venv/.installed  ## check style, spelling and how notebooks are stored
@@ -82,6 +85,10 @@ $(SITE)/.built: .venv/.installed $(SOURCES)
 $(SITE)/lite/.built: .venv-lite/.installed $(LIBRARY) $(NOTEBOOKS) requirements.txt \
   $(wildcard tools/lite*.py lite/*/*.py) sphinx_extension/every_byte_page.py
 	$(LITE)/python tools/lite.py
+	@touch $@
+
+$(SITE)/slides/.built: $(SITE)/.built $(wildcard slides/* tools/slides*.py)
+	$(VENV)/python tools/slides.py
 	@touch $@
 
 .venv/.installed: requirements.txt

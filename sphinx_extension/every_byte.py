@@ -13,7 +13,7 @@ from pathlib import Path
 
 import every_byte_models
 from every_byte_claims import link_claims
-from every_byte_launch import add_links, write_notice
+from every_byte_launch import add_links, write_notices
 from every_byte_moved import write_redirects
 from every_byte_page import repair
 from every_byte_search import Words
@@ -98,7 +98,7 @@ def finish(app, exception):
     style = static / "styles" / "pydata-sphinx-theme.css"
     style.write_text(ICON_FONT.sub("", style.read_text("utf-8")), encoding="utf-8")
     write_redirects(app)
-    write_notice(Path(app.outdir))
+    write_notices(Path(app.outdir))
 
 
 def setup(app):

@@ -2,6 +2,8 @@
 
 The first leads into this site, to lite/, which `make lite` builds. Binder and Colab
 need to know where the repository is public: `repository` in _config.yml, nowhere else.
+
+Where a link leads to what another command builds, a notice stands until that is done.
 """
 
 import re
@@ -15,13 +17,18 @@ CHAPTER = re.compile(r"book/(\d\d_\w+)")
 BINDER = "https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/{page}.ipynb"
 COLAB = "https://colab.research.google.com/github/{name}/blob/{branch}/{page}.ipynb"
 UNKNOWN = "ADDRESS-OF-THE-REPOSITORY"
-NOT_BUILT = (
+NOTICE = (
     "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'/>"
     "<title>Not built yet</title></head><body><main><h1>Not built yet</h1>"
-    "<p>The chapters that run in the browser are not part of this copy of the book. "
-    "<code>make lite</code> adds them, <code>make serve</code> shows them.</p>"
-    "</main></body></html>"
+    "<p>{} not part of this copy of the book. {}</p></main></body></html>"
 )
+NOT_BUILT = {
+    "lite/lab/index.html": (
+        "The chapters that run in the browser are",
+        "<code>make lite</code> adds them, <code>make serve</code> shows them.",
+    ),
+    "slides/talk.html": ("The slides are", "<code>make slides</code> adds them."),
+}
 
 
 def add_links(app, pagename, templatename, context, doctree):
@@ -55,9 +62,10 @@ def elsewhere(app, page: str) -> dict[str, str]:
     return {"on Binder": BINDER.format(**parts), "in Colab": COLAB.format(**parts)}
 
 
-def write_notice(site: Path):
-    """Say what to do where the links lead, unless the live book is there."""
-    page = site / "lite" / "lab" / "index.html"
-    if not page.exists():
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(repair(NOT_BUILT), encoding="utf-8")
+def write_notices(site: Path):
+    """Say what to do where links lead, unless the live book or the slides are there."""
+    for name, words in NOT_BUILT.items():
+        page = site / name
+        if not page.exists():
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(repair(NOTICE.format(*words)), encoding="utf-8")

@@ -292,11 +292,11 @@ def app_with(address: str):
 
 
 def test_without_the_live_book_its_place_says_what_to_do(tmp_path):
-    every_byte_launch.write_notice(tmp_path)
+    every_byte_launch.write_notices(tmp_path)
     page = tmp_path / "lite" / "lab" / "index.html"
     assert "make lite" in page.read_text()
     page.write_text("the live book")
-    every_byte_launch.write_notice(tmp_path)
+    every_byte_launch.write_notices(tmp_path)
     assert page.read_text() == "the live book"
 
 

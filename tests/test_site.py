@@ -9,11 +9,12 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import SITE
 
-# lite/ is JupyterLite's, see test_lite.py; a page that was moved leads on
+# lite/ is JupyterLite's, see test_lite.py; slides/ reveal.js's, see test_slides.py; a
+# page that was moved leads on
 PAGES = sorted(
     name
     for path in SITE.rglob("*.html")
-    if not (name := path.relative_to(SITE).as_posix()).startswith("lite/")
+    if not (name := path.relative_to(SITE).as_posix()).startswith(("lite/", "slides/"))
     and 'class="moved"' not in path.read_text(encoding="utf-8")[:100]
 )
 CHAPTERS = [page for page in PAGES if re.match(r"book/\d\d_", page)]

@@ -29,7 +29,7 @@ from llm_memory.hardware import accelerators
 from llm_memory.kernels import KERNELS
 from llm_memory.kv_cache import FORMATS as CACHE_FORMATS
 from llm_memory.kv_cache import LAYOUTS
-from llm_memory.measure.cases import TRAINED
+from llm_memory.measure.cases import DESCRIBED, TRAINED
 from llm_memory.measure.cases import configs as measured_configs
 from llm_memory.optimizers import OPTIMIZERS
 from llm_memory.training import RECIPES
@@ -54,7 +54,7 @@ GOOD = {
         for n, c in measured_configs().items()
         if c["model_type"] not in UNSUPPORTED
     },
-    **{f"trained {name}": config for name, config in TRAINED.items()},
+    **{f"trained {name}": config for name, config in (TRAINED | DESCRIBED).items()},
     **{
         f"published {name}": config
         for name, (config, *_) in REAL.items()

@@ -113,13 +113,15 @@
   }
 
   const isWhole = (each) => typeof each === "bigint";
+  const isNumber = (each) => isWhole(each) || typeof each === "number";
   const isOfTypes = (each, { kind }) =>
     Array.isArray(each) && each.every((type) => data.types[kind].includes(type));
   const KINDS = {
     size: (each, { minimum = 1 }) =>
       isWhole(each) && each >= BigInt(minimum) && each <= BigInt(data.limits.size),
     flag: (each) => typeof each === "boolean",
-    number: (each) => (isWhole(each) || typeof each === "number") && each >= 0 && each <= 1,
+    number: (each) => isNumber(each) && each >= 0 && each <= 1,
+    positive: (each) => isNumber(each) && each > 0,
     text: (each) => typeof each === "string",
     object: (each) => each instanceof Map,
     layers: isOfTypes, "hybrid layers": isOfTypes,
@@ -239,8 +241,10 @@
   // ---- Ledgers.
 
   // The place of a model's weights in a format, or why there are none.
-  function stored(model, format) {
-    const found = model.entry.weights[format];
+  const stored = (model, format) => chosen(model, model.entry.weights[format]);
+
+  // The place of a ledger that only some structures have, or the message of why not.
+  function chosen(model, found) {
     const refused = (rule) => ({ message: fill(rule, { model: model.name }) });
     if (typeof found === "number") return { place: found };
     if (typeof found === "string") return refused(found);
@@ -270,5 +274,5 @@
       bytes: times * one };
   }
 
-  globalThis.EveryByte = { ...globalThis.EveryByte, models: { read, stored, ledger } };
+  globalThis.EveryByte = { ...globalThis.EveryByte, models: { read, stored, chosen, ledger } };
 })();

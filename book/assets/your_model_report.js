@@ -44,9 +44,8 @@
   function activationsOf(model, { attention, recompute }, sizes) {
     const { activations } = model.entry;
     if (typeof activations === "string") return { message: activations };
-    const place = activations[attention][recompute];
-    return typeof place === "string"
-      ? { message: place } : models.ledger(model, place, sizes);
+    const { place, message } = models.chosen(model, activations[attention][recompute]);
+    return message ? { message } : models.ledger(model, place, sizes);
   }
 
   // As llm_memory's capacity: whole sequences first, then one more that grows by tokens.

@@ -34,8 +34,9 @@ def layer_activations(
 
     Args:
         model: a `Model` of a family whose layer is described: GPT-2, LLaMA, Mistral,
-            Qwen2, Qwen3.
-        attention: the kernel, "eager", "flash", "efficient" or "math".
+            Qwen2, Qwen3, Gemma 2, Gemma 3.
+        attention: the kernel, "eager", "flash", "efficient" or "math"; "eager" alone
+            caps scores, as Gemma 2 does.
         recompute: "none"; "full", each layer from its input; "core_attention", all
             between queries, keys, values and the output; "matmuls", everything but
             the results of matrix products and of flash attention.
@@ -121,6 +122,9 @@ def _tape(model, attention, recompute, precision, profile, frozen, head=True) ->
     if recompute == "matmuls" and attention != "flash":
         rule = "is described with attention='flash' only"
         raise ConfigError("recompute", recompute, rule)
+    if attention != "eager" and model.caps.get("scores"):
+        rule = "does not exist for capped scores; there is: eager"
+        raise ConfigError("attention", attention, rule)
     if precision == "autocast" and model.family == "gpt2":
         rule = "is not derived yet for gpt2, whose softmax autocast would widen"
         raise ConfigError("precision", precision, rule)

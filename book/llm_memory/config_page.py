@@ -43,7 +43,8 @@ PLAIN = ("bf16", "fp16", "fp32")
 PACKED = MATRIX_FORMATS | EXPERT_FORMATS
 KEYS = {
     "class", "activations", "tape", "groups", "fields", "ignored", "derived",
-    "activation", "dropout", "rules", "windows", "linear", "sparse", "structure",
+    "activation", "dropout", "caps", "rules", "windows", "linear", "sparse",
+    "structure",
 }  # fmt: skip
 
 
@@ -209,12 +210,19 @@ class Maker:
             for kernel in KERNELS
         }
 
-    def _activations(self, found, kernel: str, recompute: str) -> "int | str":
-        try:
-            made = [training_activations(v.model, kernel, recompute) for v in found]
-        except ConfigError as error:
-            return str(error)
-        return self.over(found, made)
+    def _activations(self, found, kernel: str, recompute: str) -> "int | str | dict":
+        """Return a ledger's place, why there is none, or which variants have one."""
+        made, refused = {}, None
+        for index, each in enumerate(found):
+            try:
+                made[index] = training_activations(each.model, kernel, recompute)
+            except ConfigError as error:
+                refused = str(error)
+        ledgers = [made.get(index, ()) for index in range(len(found))]
+        place = self.over(found, ledgers) if made else refused
+        if refused is None or not made:
+            return place
+        return {"if": condition(found, set(made)), "ledger": place, "else": refused}
 
     def over(self, found: Sequence[Variant], ledgers: Sequence[Ledger]) -> int:
         """Return the place of ledgers of variants, joined to one."""

@@ -29,6 +29,7 @@ class Heads:
         dropout: share of the attention map that is zeroed.
         cast: whether keys become bf16 only after their heads are repeated.
         packed: whether queries, keys and values are views of one tensor.
+        capped: whether a tanh keeps the scores within bounds.
     """
 
     tape: object
@@ -41,6 +42,7 @@ class Heads:
     dropout: object = 0
     cast: bool = False
     packed: bool = False
+    capped: bool = False
 
     @property
     def inputs(self) -> tuple:
@@ -132,6 +134,8 @@ def eager(heads: Heads) -> tuple:
     rule = gradients.like("of the scores")
     scaled = tape.make("scores, scaled", square, of=(scores,), rule=rule)
     del scores
+    if heads.capped:
+        scaled = tape.capped(scaled, "scores")
     masked = tape.make("scores, masked", square, of=(scaled,), rule=gradients.same)
     del scaled
     weights = _softmax(heads, masked)

@@ -24,6 +24,9 @@ FLAGS = {
     "mlp_bias": "the MLP's projections have a bias",
     "qk_norm": "queries and keys are normed, head by head",
     "four_norms": "each branch is normed after it, too",
+    "unit_offset": "the norms multiply by 1 + their weight, in fp32",
+    "scaled_embedding": "the embedding is multiplied by a number",
+    "tables_by_type": "layers with a window have rotary tables of their own",
     "fused": "one matrix holds q, k and v, one holds gate and up",
     "gate_up": "one matrix holds gate and up",
     "correction_bias": "the router adds a bias that is a buffer",
@@ -65,6 +68,7 @@ class Model:
         assumed: fields that the config left out, as transformers fills them in.
         activation: name of the MLP's activation function.
         dropout: where ("attention", "residual", "embedding") → share, for training.
+        caps: what ("scores", "logits") a tanh keeps within bounds → them, or None.
         mtp: multi-token-prediction layers in the checkpoint.
         weight_block: (rows, columns) of one scale in the checkpoint's own fp8 format,
             or None if it has no such format.
@@ -80,6 +84,7 @@ class Model:
     assumed: Mapping = field(default_factory=dict)
     activation: str = ""
     dropout: Mapping = field(default_factory=dict)
+    caps: Mapping = field(default_factory=dict)
     mtp: int = 0
     weight_block: tuple | None = None
     values: Mapping = field(default_factory=dict, compare=False, repr=False)
@@ -177,7 +182,7 @@ def symbolic(model_type: str, window: bool | None = None, **flags: bool) -> Mode
     if "h_e" in sizes and not structure["projected"]:
         sizes["h_e"] = symbol("h")
     layers = symbolic_layers(entry, window)
-    activation, dropout = _training_facts(entry, _defaults(entry))
+    activation, dropout, caps = _training_facts(entry, _defaults(entry))
     return Model(
         model_type,
         model_type,
@@ -187,6 +192,7 @@ def symbolic(model_type: str, window: bool | None = None, **flags: bool) -> Mode
         layers,
         activation=activation,
         dropout=dropout,
+        caps=caps,
         mtp=1,
     )
 
@@ -223,11 +229,12 @@ def _model(name: str, config: Mapping) -> Model:
     )
 
 
-def _training_facts(entry: Mapping, values: Mapping) -> tuple[str, dict]:
-    """Return the activation function's name, and where how much is dropped."""
+def _training_facts(entry: Mapping, values: Mapping) -> tuple[str, dict, dict]:
+    """Return the activation function's name, where how much is dropped, and caps."""
     places = entry.get("dropout", {"attention": "attention_dropout"})
     dropout = {place: values[name] for place, name in places.items()}
-    return values[entry.get("activation", "hidden_act")], dropout
+    caps = {what: values[name] for what, name in entry.get("caps", {}).items()}
+    return values[entry.get("activation", "hidden_act")], dropout, caps
 
 
 def _defaults(entry: Mapping) -> dict:

@@ -8,10 +8,50 @@ def rms_norm(tape, x, name: str, parameters, dtype: str):
 
     A fused kernel makes the output at once, and keeps its input.
     """
-    rows, wide = (*x.shape[:-1], 1), x
     if tape.run.profile == "fused":
-        root = tape.make(f"{name} 1/rms", rows, "fp32")
-        return tape.make(name, x.shape, dtype, saved=(x, root))
+        return _fused(tape, x, name, dtype)
+    scaled, mean = _scaled(tape, x, name)
+    narrow = scaled
+    if x.dtype != "fp32":
+        rule = gradients.cast("fp32")
+        narrow = tape.make(
+            f"{name} normalised", x.shape, x.dtype, of=(scaled,), rule=rule
+        )
+    (weight,) = parameters
+    kept = () if tape.run.frozen else (narrow,)
+    output = tape.make(
+        name, x.shape, dtype,
+        of=(weight, narrow), rule=gradients.weighting(weight), saved=kept,
+    )  # fmt: skip
+    del mean, scaled
+    return output
+
+
+def rms_norm_from_one(tape, x, name: str, parameters, dtype: str):
+    """As `rms_norm`, but multiplied by 1 + weight, in fp32 too, as Gemma does."""
+    if tape.run.profile == "fused":
+        return _fused(tape, x, name, dtype)
+    (weight,) = parameters
+    scaled = _scaled(tape, x, name)[0]
+    factor = tape.make(f"{name} 1 + weight", weight.shape, "fp32")
+    kept = (factor,) if tape.run.frozen else (factor, scaled)
+    wide = tape.make(
+        f"{name} weighted", x.shape, "fp32",
+        of=(weight, scaled), rule=gradients.weighting(weight), saved=kept,
+    )  # fmt: skip
+    if dtype == "fp32":
+        return wide
+    return tape.make(name, x.shape, dtype, of=(wide,), rule=gradients.cast("fp32"))
+
+
+def _fused(tape, x, name: str, dtype: str):
+    root = tape.make(f"{name} 1/rms", (*x.shape[:-1], 1), "fp32")
+    return tape.make(name, x.shape, dtype, saved=(x, root))
+
+
+def _scaled(tape, x, name: str):
+    """Make x over its root mean square, in fp32; and the mean of the squares."""
+    rows, wide = (*x.shape[:-1], 1), x
     if x.dtype != "fp32":
         rule = gradients.cast(x.dtype)
         wide = tape.make(f"{name} in fp32", x.shape, "fp32", of=(x,), rule=rule)
@@ -34,21 +74,7 @@ def rms_norm(tape, x, name: str, parameters, dtype: str):
         f"{name} scaled", x.shape, "fp32",
         of=(wide, root), rule=gradients.row_scaling, saved=(wide, root),
     )  # fmt: skip
-    del wide, root
-    narrow = scaled
-    if x.dtype != "fp32":
-        rule = gradients.cast("fp32")
-        narrow = tape.make(
-            f"{name} normalised", x.shape, x.dtype, of=(scaled,), rule=rule
-        )
-    (weight,) = parameters
-    kept = () if tape.run.frozen else (narrow,)
-    output = tape.make(
-        name, x.shape, dtype,
-        of=(weight, narrow), rule=gradients.weighting(weight), saved=kept,
-    )  # fmt: skip
-    del mean, scaled
-    return output
+    return scaled, mean
 
 
 def layer_norm(tape, x, name: str, parameters, dtype: str):
@@ -61,4 +87,8 @@ def layer_norm(tape, x, name: str, parameters, dtype: str):
     )  # fmt: skip
 
 
-NORMS = {"rms_norm": rms_norm, "layer_norm": layer_norm}
+NORMS = {
+    "rms_norm": rms_norm,
+    "rms_norm_from_one": rms_norm_from_one,
+    "layer_norm": layer_norm,
+}

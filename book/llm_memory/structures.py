@@ -70,6 +70,10 @@ def training_switches(entry: Mapping) -> list[Switch]:
             Switch(f"dropout_{place}", (False, True), f"has_{name}")
             for place, name in places.items()
         ),
+        *(
+            Switch(f"cap_{what}", (False, True), f"has_{name}")
+            for what, name in entry.get("caps", {}).items()
+        ),
     ]
 
 
@@ -127,6 +131,7 @@ def _model(model_type: str, entry: Mapping, choice: Mapping) -> Model:
         layers=groups,
         activation=FUNCTIONS[choice.get("function", len(FUNCTIONS) - 1)],
         dropout={place: choice.get(f"dropout_{place}", False) for place in places},
+        caps={what: choice.get(f"cap_{what}") for what in entry.get("caps", {})},
     )
 
 

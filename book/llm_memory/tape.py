@@ -113,7 +113,7 @@ class Tape(Recorder):
 
     def norm(self, x, name, kind="rms_norm", affine=True) -> Activation:
         """Normalise the last axis; "rms_norm" has a weight, "layer_norm" a bias too."""
-        suffixes = {"rms_norm": ["weight"], "layer_norm": ["weight", "bias"]}[kind]
+        suffixes = ["weight", "bias"] if kind == "layer_norm" else ["weight"]
         width = x.shape[-1]
         own = [self.parameter(f"{name}.{end}", (width,), "norm") for end in suffixes]
         wide = self.run.precision == "autocast"
@@ -251,6 +251,23 @@ class Tape(Recorder):
         )  # fmt: skip
         return self._append("activate", (x,), output)
 
+    def capped(self, x, name) -> Activation:
+        """Keep x within ± a number: divided by it, tanh, times it."""
+        rule = gradients.like(f"of the {name}")
+        small = self._like(f"{name}, divided", x, of=(x,), rule=rule)
+        tanh = self._like(f"{name}, tanh", x, of=(small,), rule=rule, saves_output=True)
+        del small
+        return self._like(f"{name}, capped", x, of=(tanh,), rule=rule)
+
+    def cap(self, x, name) -> Activation:
+        """As `capped`, as an operation of its own."""
+        return self._append("cap", (x,), self.capped(x, name))
+
+    def scale(self, x) -> Activation:
+        """Multiply by a number that is a tensor: a buffer, which is kept elsewhere."""
+        rule = gradients.like("of the scaled")
+        return self._append("scale", (x,), self._like("scaled", x, of=(x,), rule=rule))
+
     def gate(self, x, function: str) -> Activation:
         """Activate a gated MLP's gate; a fused kernel does so in `gated`."""
         return x if self.run.profile == "fused" else self.activate(x, function)
@@ -306,7 +323,7 @@ class Tape(Recorder):
 
     def attention(
         self, queries, keys, values, heads, groups, *, softmax="fp32", dropout=0,
-        packed=False,
+        packed=False, capped=False,
     ) -> tuple[Activation, Activation | None]:  # fmt: skip
         """Softmax of queries × keys, times values: (b, s, a·d_v), and the map if any.
 
@@ -317,12 +334,15 @@ class Tape(Recorder):
             softmax: the data type that the eager softmax is computed in.
             dropout: share of the attention map that is zeroed, in training.
             packed: whether queries, keys and values are views of one tensor.
+            capped: whether a tanh keeps the scores within bounds.
         """
         inputs = tuple(self._cast(each) for each in (queries, keys, values))
         cast = keys.dtype != "bf16"
         dropout = dropout if self.run.training else 0
         heads, groups = sympify(heads), sympify(groups)
-        case = Heads(self, *inputs, heads, groups, softmax, dropout, cast, packed)
+        case = Heads(
+            self, *inputs, heads, groups, softmax, dropout, cast, packed, capped
+        )
         work = case.products(self._product)
         kernel = KERNELS[self.run.attention] if self.run.core else recomputed
         if self.graph is not None and not self.run.core:

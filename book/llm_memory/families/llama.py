@@ -35,15 +35,20 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     """All but the head: the normed hidden states, and the embedding's matrix."""
     embedded = tape.embedding("model.embed_tokens", model.V, model.h)  # (b, s, h)
     embedding = tape.parameters[0]
+    if model.scaled_embedding:
+        embedded = tape.scale(embedded)
     positions = tape.positions()
     mask = tape.mask()
-    tables = tape.rotary_tables(embedded, positions, model.d or model.d_r)
+    width = model.d or model.d_r
+    tables = tape.rotary_tables(embedded, positions, width)
     x = embedded
-    for layers in model.layers:
+    for number, layers in enumerate(model.layers):
+        if number and model.tables_by_type:
+            tables = tape.rotary_tables(embedded, positions, width)
         with tape.scope("model.layers.{i}.", layers.count):
             x = tape.carried(x)
             x = tape.block(layer, model, layers, x, tables, attend, mixture)
-    x = tape.norm(x, "model.norm")
+    x = norm(tape, model, x, "model.norm")
     del mask
     return x, embedding
 
@@ -55,19 +60,19 @@ def layer(
     four = GLM_NORMS if model.model_type == "glm4" else FOUR_NORMS
     after_attention, before_mlp, last = four if model.four_norms else TWO_NORMS
     residual = x
-    x = tape.norm(x, "input_layernorm")
+    x = norm(tape, model, x, "input_layernorm")
     with tape.scope("self_attn.", part="attention"):
         x, _map = attend(tape, model, layers, x, tables)
     if model.four_norms:
-        x = tape.norm(x, after_attention)
+        x = norm(tape, model, x, after_attention)
     x = tape.add(residual, x)
     residual = x
-    x = tape.norm(x, before_mlp)
+    x = norm(tape, model, x, before_mlp)
     with tape.scope("mlp.", part="MLP"):
         sparse = mixture or moe.mlp
         x = sparse(tape, model, x) if layers.sparse else mlp(tape, model, x, model.f)
     if model.four_norms:
-        x = tape.norm(x, last)
+        x = norm(tape, model, x, last)
     return tape.add(residual, x)
 
 
@@ -92,12 +97,12 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
             x, "q_proj", a * d, bias=bias, split="output", heads=(a,), by_head=a
         )
         if model.qk_norm:
-            q = norm_heads(tape, q, "q_norm", a, d)
+            q = norm_heads(tape, q, "q_norm", a, d, _kind(model))
         key = tape.linear(
             x, "k_proj", k * d, bias=bias, split="output", heads=(k,), by_head=k
         )
         if model.qk_norm:
-            key = norm_heads(tape, key, "k_norm", k, d)
+            key = norm_heads(tape, key, "k_norm", k, d, _kind(model))
         value = tape.linear(
             x, "v_proj", k * d, bias=bias, split="output", heads=(k,),
             by_head=tape.values_by_head(k),
@@ -108,7 +113,10 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
         (value, Cached("values", "values", k, d, layers.window)),
     )
     dropout = model.dropout["attention"]
-    y, weights = tape.attention(q, key, value, a, k, dropout=dropout)  # (b, s, a·d)
+    capped = bool(model.caps.get("scores"))
+    y, weights = tape.attention(  # (b, s, a·d)
+        q, key, value, a, k, dropout=dropout, capped=capped
+    )
     y = tape.linear(
         y, "o_proj", model.h, bias=model.output_bias, split="input", heads=(a,)
     )
@@ -133,12 +141,24 @@ def mlp(tape: Tape, model, x: Activation, width) -> Activation:
 
 def head(tape: Tape, model, x: Activation, embedding) -> Activation:
     """Logits (b, s, V); a tied head multiplies by the embedding again."""
-    return tape.linear(
+    logits = tape.linear(
         tape.last_tokens(x), "lm_head", model.V, role="head", split="output",
         shared=embedding if model.tied else None,
     )  # fmt: skip
+    return tape.cap(logits, "logits") if model.caps.get("logits") else logits
 
 
-def norm_heads(tape: Tape, x: Activation, name: str, heads, d) -> Activation:
-    normed = tape.norm(tape.view(x, name, heads, d), name)
-    return tape.joined(normed)
+def norm(tape: Tape, model, x: Activation, name: str) -> Activation:
+    """The family's norm, over the last axis."""
+    return tape.norm(x, name, _kind(model))
+
+
+def norm_heads(
+    tape: Tape, x: Activation, name: str, heads, d, kind="rms_norm"
+) -> Activation:
+    """The norm of each head."""
+    return tape.joined(tape.norm(tape.view(x, name, heads, d), name, kind))
+
+
+def _kind(model) -> str:
+    return "rms_norm_from_one" if model.unit_offset else "rms_norm"

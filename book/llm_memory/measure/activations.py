@@ -165,7 +165,9 @@ def _layer(model, choices: dict, b: int, s: int):
     options = {"attention_mask": _mask(model, b, s)}
     if not gpt2:
         positions = torch.arange(s, device=model.device)[None]
-        tables = model.model.rotary_emb(leaf, positions)
+        types = getattr(model.model.rotary_emb, "layer_types", None)
+        own = [model.config.layer_types[0]] if types else []
+        tables = model.model.rotary_emb(leaf, positions, *own)
         options["position_embeddings"] = tuple(table.detach() for table in tables)
     run = functools.partial(layer, **options)
     settings = _checkpointing(choices)

@@ -298,6 +298,24 @@ TRAINED = {
     "qwen3 dropout": GROUPED
     | {"model_type": "qwen3", "head_dim": 8, "attention_dropout": 0.2},
 }
+GEMMA2 = GROUPED | {"model_type": "gemma2", "sliding_window": 9, "head_dim": 12}
+UNCAPPED = {"attn_logit_softcapping": None, "final_logit_softcapping": None}
+GEMMA3 = GROUPED | {"model_type": "gemma3_text", "sliding_window": 9, "head_dim": 12}
+# Layers that are described for training; a name of one word is counted in FLOPs, too.
+DESCRIBED = {
+    "gemma2": GEMMA2,
+    "gemma2 one head": GEMMA2 | {"num_key_value_heads": 1, "num_hidden_layers": 1},
+    "gemma2 uncapped": GEMMA2
+    | UNCAPPED
+    | {"num_key_value_heads": 6, "tie_word_embeddings": False, "attention_bias": True},
+    "gemma2 capped logits": GEMMA2
+    | {"attn_logit_softcapping": None, "attention_dropout": 0.2},
+    "gemma3_text": GEMMA3 | {"num_hidden_layers": 7},
+    "gemma3_text one head": GEMMA3
+    | {"num_key_value_heads": 1, "num_hidden_layers": 1, "head_dim": 8},
+    "gemma3_text capped": GEMMA3
+    | {"sliding_window_pattern": 2, "final_logit_softcapping": 30.0},
+}
 PLAIN = {"attention": "eager", "recompute": "none", "precision": "bf16"}
 CHOICES = {
     "eager": PLAIN,
@@ -331,9 +349,10 @@ def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
     """Return (config, choices, shapes) of every training forward that is measured."""
     small = {
         f"{model}, {choice}": (config, choices, ACTIVATION_SHAPES)
-        for model, config in TRAINED.items()
+        for model, config in (TRAINED | DESCRIBED).items()
         for choice, choices in CHOICES.items()
         if not (choice.startswith("autocast") and config["model_type"] == "gpt2")
+        and not (choices["attention"] != "eager" and _caps_scores(config))
     }
     real = {
         f"{model}, {choice}": (configs()[model], CHOICES[choice], ((b, s),))
@@ -373,6 +392,12 @@ def loss_cases():
         yield f"Qwen3-0.6B, {loss}", config, choices, loss, chunks, ((8, 2048),)
 
 
+def _caps_scores(config: dict) -> bool:
+    """Say whether the scores are capped, which PyTorch's kernels cannot do."""
+    capped = config.get("attn_logit_softcapping", True) is not None
+    return config["model_type"] == "gemma2" and capped
+
+
 # (batch, tokens) of counted FLOPs: each switch by one shape, what is trained by three.
 FLOP_SHAPES = ((1, 1), (1, 10), (3, 9))
 FLOP_SHAPE_FOR_REAL = (2, 1024)
@@ -392,11 +417,13 @@ def flop_cases() -> dict[str, tuple[dict, dict, tuple]]:
         for choice in ("eager", "efficient" if config is UNEVEN else "flash")
         if choice == "eager" or config["model_type"] not in OWN_ATTENTION
     }
+    described = {model: each for model, each in DESCRIBED.items() if " " not in model}
     trained = {
         f"{model}, {choice}": (config, CHOICES[choice], FLOP_SHAPES)
-        for model, config in TRAINED.items()
+        for model, config in (TRAINED | described).items()
         for choice in CHOICES
         if not choice.startswith(("autocast", "frozen"))
+        and not (CHOICES[choice]["attention"] != "eager" and _caps_scores(config))
     }
     real = {
         f"{name}, eager": (configs()[name], CHOICES["eager"], (FLOP_SHAPE_FOR_REAL,))

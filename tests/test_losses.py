@@ -70,5 +70,7 @@ def test_loss_heads_that_are_not_described_are_refused():
     model = load_model("Qwen3-0.6B")
     with pytest.raises(ConfigError, match=r"^loss = 'liger': .*plain.*chunked.*fused"):
         training_activations(model, loss="liger")
+    with pytest.raises(ConfigError, match=r"^loss = 'fused': does not cap logits"):
+        training_activations(load_model("Gemma-2-9B"), loss="fused")
     with pytest.raises(ConfigError, match=r"^loss = 'fused': .*bf16"):
         training_activations(model, loss="fused", precision="autocast")

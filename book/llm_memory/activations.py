@@ -92,6 +92,8 @@ def training_activations(
     kept = choose("loss", loss, KEPT)
     if loss != "plain" and precision != "bf16":
         raise ConfigError("loss", loss, "is described with precision='bf16' only")
+    if loss != "plain" and model.caps.get("logits"):
+        raise ConfigError("loss", loss, "does not cap logits; there is: plain")
     tape = _tape(
         model, attention, recompute, precision, profile, frozen, loss == "plain"
     )

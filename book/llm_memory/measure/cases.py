@@ -369,6 +369,7 @@ LOSS_HEADS = {
     "mistral": TRAINED["mistral"],
     "qwen2": TRAINED["qwen2"],
     "gpt2": TRAINED["gpt2"],
+    "gemma3_text": DESCRIBED["gemma3_text"],
 }
 # (loss, chunks); None: as many as the framework takes by itself.
 LOSSES = (

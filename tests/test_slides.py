@@ -259,6 +259,6 @@ def test_a_plan_that_is_not_the_guides_is_refused():
     with pytest.raises(ValueError, match="no path"):
         slides_guide.path("A talk of 61 minutes")
     with pytest.raises(ValueError, match="not in one"):
-        slides_guide.choose("which", slides_guide.chapter("kv_cache").questions * 2)
+        slides_book.choose("MLA", 2 * slides_guide.chapter("kv_cache").questions)
     with pytest.raises(KeyError, match="units-nothing"):
         slides_book.fill("{units-nothing}")

@@ -36,7 +36,7 @@ REVEAL = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js", "LICENSE
 POLICY = every_byte_page.POLICY.replace("{scripts}", "{scripts} SPEAKER")
 POLICY += "; frame-src 'self'"
 KINDS = ("cover", "guess", "figure", "output", "equations", "numbers")
-CELLS = (*KINDS[:4], "bold", "say")
+CELLS = (*KINDS[:4], "bold")
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def section(slide: dict, row: guide.Row, start: int) -> str:
     cells = [slide[key] for key in CELLS if key in slide]
     label = book.place(cells[0]) if cells else row.label
     shown = "".join(show(slide[key]) for key, show in CONTENT.items() if key in slide)
-    if kind == "equations" and "say" not in slide:
+    if kind == "equations":
         shown += legend(slide["equations"])
     return (
         f'<section class="{kind}" id="minute-{start}" '
@@ -147,7 +147,7 @@ CONTENT = {
     "bold": book.bold,
     "equations": equations,
     "numbers": numbers,
-    "say": book.last_words,
+    "say": book.sentences,
     "words": lambda words: f"<p>{book.fill(words)}</p>",
 }
 
@@ -169,9 +169,9 @@ def notes(slide: dict, row: guide.Row, start: int) -> str:
     if "guess" in slide:
         lines.append(guide.first_advice())
     if "ask" in slide:
-        lines.append(f"**Ask:** {guide.choose(slide['ask'], about.questions)}")
+        lines.append(f"**Ask:** {book.choose(slide['ask'], about.questions)}")
     if "misconception" in slide:
-        wrong = guide.choose(slide["misconception"], about.misconceptions)
+        wrong = book.choose(slide["misconception"], about.misconceptions)
         lines.append(f"**Misconception:** {wrong}")
     return "".join(book.prose(line, book.labels()[row.label]) for line in lines)
 

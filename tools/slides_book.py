@@ -16,6 +16,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 BOOK = Path(__file__).parents[1] / "book"
 LABEL = re.compile(r"^\(([\w-]+)\)=$", re.M)
 CLAIM = re.compile(r" ?\[S\d[\w.-]*\]")
+SENTENCE = re.compile(r"(?:[^.\n]|\.\d|\n(?!\n))+\.")
 QUESTION = re.compile(r"(^|[.:?]\s)([^.?]*(?:\.\d[^.?]*)*\?)")
 HOLE = re.compile(r"\{([\w-]+)\}")
 
@@ -118,9 +119,25 @@ def bold(name: str) -> str:
     return prose(words, stem_of(name))
 
 
-def last_words(name: str) -> str:
-    """Return the last paragraph of a cell."""
-    return prose(cell_of(name)["source"].split("\n\n")[-1], stem_of(name))
+def sentences(chosen: dict[str, list[str]]) -> str:
+    """Return sentences of cells, each chosen by words that no other one there has."""
+    found = []
+    for name, words in chosen.items():
+        texts = SENTENCE.findall(cell_of(name)["source"])
+        found += [choose(each, texts) for each in words]
+    return prose(" ".join(found), stem_of(name))
+
+
+def choose(words: str, texts) -> str:
+    """Return the one text that has the words.
+
+    >>> choose("box", ("from a driver, or a box?", "what grows?"))
+    'from a driver, or a box?'
+    """
+    found = [text.strip() for text in texts if re.search(rf"\b{words}\b", text)]
+    if len(found) != 1:
+        raise ValueError(f"{words!r} is in {len(found)} of {texts}, not in one")
+    return found[0]
 
 
 def output(name: str) -> str:

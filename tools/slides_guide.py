@@ -56,15 +56,3 @@ def chapter(slug: str) -> Chapter:
             rows = re.findall(r"^\| (.+?) \| .*\{ref\}.* \|$", part, re.M)
             return Chapter(tuple(re.findall(r"[^?]+\?", asked)), tuple(rows))
     return Chapter((), ())
-
-
-def choose(word: str, texts: tuple[str, ...]) -> str:
-    """Return the one text that has the word.
-
-    >>> choose("box", ("from a driver, or a box?", "what grows?"))
-    'from a driver, or a box?'
-    """
-    found = [text.strip() for text in texts if re.search(rf"\b{word}\b", text)]
-    if len(found) != 1:
-        raise ValueError(f"{word!r} is in {len(found)} of {texts}, not in one")
-    return found[0]

@@ -11,6 +11,7 @@ document.addEventListener("DOMContentLoaded", () => {
     width: 1280,
     height: 720,
     margin: 0,
+    maxScale: 4,
     center: false,
     display: "flex",
     hash: true,

@@ -1,5 +1,7 @@
 """Peaks equal what PyTorch has alive, on real and on random shapes."""
 
+from itertools import accumulate
+
 import pytest
 import sympy
 
@@ -20,9 +22,11 @@ from llm_memory import (
 from llm_memory.check import record
 from llm_memory.peak import Peak
 from llm_memory.symbols import b, s
+from llm_memory.training_peak import training_moments
 
 INFERENCE = record("inference_peaks")["cases"]
 TRAINING = record("training_peaks")["cases"]
+MOMENTS = record("training_moments")["cases"]
 OPTIMIZER = record("optimizer_peaks")["cases"]
 
 
@@ -50,6 +54,22 @@ def test_training_peaks_at_what_pytorch_has_alive(name):
     )
     measured = max(case["forward"], case["backward"])
     assert peak.evaluate(**sizes) == weights(model).bytes + measured
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_after_every_operation_what_pytorch_has_is_alive(name):
+    """PyTorch tells it once per operation, which may make several tensors."""
+    case = MOMENTS[name]
+    choices = {key: case["choices"][key] for key in ("attention", "recompute")}
+    moments = training_moments(load_model(case["config"]), **choices)
+    alive = [
+        moment.evaluate(b=case["b"], s=case["s"])
+        for name, moment in moments.items()
+        if "first layer" not in name  # which is the last one too
+    ]
+    last = [end - 1 for end in accumulate(case["made"])]
+    assert last[-1] == len(alive) - 1
+    assert [alive[index] for index in last] == case["alive"]
 
 
 def test_random_cases_are_many_and_reach_the_corners():

@@ -5,7 +5,7 @@ place where nothing else refers to the first summand, but not while a dispatch m
 looks on, as the one does that measures here.)
 """
 
-from .gradients import Frame, Node, Stop
+from .gradients import Frame, Node, Stop, Summed
 from .operations import Activation, Parameter
 
 GRADIENTS = "gradients"
@@ -85,6 +85,12 @@ def backward(tape) -> None:
         with tape.at(node.scope):
             grad = buffers.pop(node)
             found = list(node.rule(tape, node.saved, grad))
+            if node.frame:
+                node.saved.clear()
+            for index, each in enumerate(found):
+                if isinstance(each, Summed):
+                    found[index] = each.sum()
+                del each
             del grad
             node.saved.clear()
             if node.frame:

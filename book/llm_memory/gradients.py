@@ -2,9 +2,11 @@
 
 A rule gets the tape, the tensors that its kernel saved and the gradient of the output.
 It returns the gradients of the kernel's inputs, in their order. What it does not return
-is released when it ends, as are the gradient and the saved tensors.
+is released when it ends; the gradient and the saved tensors are when all is summed that
+is to be. Saved tensors that were made again are the rule's alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sympy import Eq, Or
@@ -71,6 +73,19 @@ class Frame:
             self.block, self.inputs, self.positions = None, (), None
 
 
+@dataclass
+class Summed:
+    """A gradient that is summed to its input's shape when the rule has ended.
+
+    Attributes:
+        sum: makes it.
+        summands: what is alive until then.
+    """
+
+    sum: Callable[[], Activation]
+    summands: Activation | None = None
+
+
 class Stop(Exception):
     """Everything that a block saves is there again: the rest of it is not run."""
 
@@ -127,9 +142,8 @@ def row_scaling(tape, saved, grad):
     wide, root = saved
     of_wide = tape.gradient("of the scaled", wide.shape, wide.dtype)
     products = tape.gradient("of 1/rms, not summed", wide.shape, wide.dtype)
-    of_root = tape.gradient("of 1/rms", root.shape, root.dtype)
-    del products
-    return of_wide, of_root
+    shape, dtype = root.shape, root.dtype
+    return of_wide, Summed(lambda: tape.gradient("of 1/rms", shape, dtype), products)
 
 
 def weighting(weight):
@@ -139,9 +153,7 @@ def weighting(weight):
         (narrow,) = saved
         products = tape.gradient("of the weight, not summed", grad.shape, grad.dtype)
         of_input = tape.gradient("of the normalised", narrow.shape, narrow.dtype)
-        of_weight = tape.parameter_gradient(weight)
-        del products
-        return of_weight, of_input
+        return Summed(lambda: tape.parameter_gradient(weight), products), of_input
 
     return rule
 
@@ -151,11 +163,12 @@ def linear(weight, bias=None):
 
     def rule(tape, saved, grad):
         (x,) = saved
-        of_weight = tape.parameter_gradient(weight)
-        of_input = tape.gradient("of the input", x.shape, x.dtype)
         if bias is None:
-            return of_weight, of_input
-        return of_weight, of_input, tape.parameter_gradient(bias)
+            of_weight = tape.parameter_gradient(weight)
+            return of_weight, tape.gradient("of the input", x.shape, x.dtype)
+        of_input = tape.gradient("of the input", x.shape, x.dtype)
+        of_weight = tape.parameter_gradient(weight)
+        return of_weight, of_input, Summed(lambda: tape.parameter_gradient(bias))
 
     return rule
 

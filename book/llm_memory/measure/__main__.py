@@ -38,6 +38,7 @@ MEASUREMENTS = {
     "allocator": allocator.measure,
     "inference_peaks": peaks.measure_inference,
     "training_peaks": peaks.measure_training,
+    "training_moments": peaks.measure_moments,
     "optimizer_peaks": peaks.measure_optimizer,
     "steps": gpu_steps.measure,
 }

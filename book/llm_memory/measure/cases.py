@@ -555,3 +555,20 @@ def training_peaks(rng):
             "s": rng.choice(PEAK_SIZES),
             "micro_steps": rng.choice((1, 1, 2)),
         }
+
+
+MOMENTS = ("llama", "mistral", "qwen2", "qwen3")
+
+
+def moments() -> dict[str, dict]:
+    """Return training steps of one layer, of which every operation is recorded."""
+    return {
+        f"{model}, {choice}": {
+            "config": TRAINED[model] | {"num_hidden_layers": 1},
+            "choices": CHOICES[choice],
+            "b": 2,
+            "s": 5,
+        }
+        for model in MOMENTS
+        for choice in ("eager", "flash", "efficient", "full", "core")
+    }

@@ -78,8 +78,25 @@ def measure_training() -> dict:
     }
 
 
+def measure_moments() -> dict:
+    """Return what is alive after every operation of a step of one layer."""
+    return {name: case | moments(**case) for name, case in cases.moments().items()}
+
+
+def moments(config, choices, b, s) -> dict:
+    """Return how many storages each operation made, and the bytes alive after it."""
+    live = Live()
+    _train(live, config, choices, b, s)
+    made, alive = zip(*live.after, strict=True)
+    return {"made": made, "alive": alive}
+
+
 def training(config, choices, b, s, micro_steps=1) -> dict:
     """Return the peaks of forward with loss and of backward, in the last micro-step."""
+    return _train(Live(), config, choices, b, s, micro_steps)
+
+
+def _train(live, config, choices, b, s, micro_steps=1) -> dict:
     with activations._native_dropout():
         model = activations._build(config, choices)
         options = activations._checkpointing(choices)
@@ -87,7 +104,6 @@ def training(config, choices, b, s, micro_steps=1) -> dict:
             model.activation_checkpointing_enable(options)
         ids = torch.zeros((b, s), dtype=torch.long, device="meta")
         labels, mask = ids.clone(), activations._mask(model, b, s)
-        live = Live()
         for _ in range(micro_steps):
             live.peak = live.now
             with live:

@@ -14,8 +14,9 @@ from llm_memory import (
     training_activations,
 )
 from llm_memory.check import record
+from llm_memory.layers import first_layers
 from llm_memory.measure.cases import UNCAPPED
-from llm_memory.symbols import L, a, b, d, f, h, k, s
+from llm_memory.symbols import L, a, b, d, f, h, k, s, symbol
 
 CASES = record("activations")["cases"]
 
@@ -26,11 +27,17 @@ def shapes(case):
         yield batch, tokens, measured
 
 
+def first_layer(model, choices):
+    """What the first layer keeps, which is the one that was measured."""
+    group = first_layers(model, 1).index(1)
+    return layer_activations(model, sparse=model.layers[group].sparse, **choices)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_layer_and_the_model_keep_what_pytorch_keeps(name):
     case = CASES[name]
     model = load_model(case["config"])
-    layer = layer_activations(model, **case["choices"])
+    layer = first_layer(model, case["choices"])
     whole = training_activations(model, **case["choices"])
     for batch, tokens, measured in shapes(case):
         assert layer.evaluate(b=batch, s=tokens) == measured["layer"], (batch, tokens)
@@ -42,7 +49,7 @@ def test_a_layer_and_the_model_keep_what_pytorch_keeps(name):
 )
 def test_every_row_is_a_tensor_that_autograd_packed(name):
     case = CASES[name]
-    ledger = layer_activations(load_model(case["config"]), **case["choices"])
+    ledger = first_layer(load_model(case["config"]), case["choices"])
     for batch, tokens, measured in shapes(case):
         rows = ledger.substitute({"b": batch, "s": tokens}).rows
         derived = [[row.dtype.torch, int(row.bytes / row.count)] for row in rows]
@@ -150,6 +157,51 @@ def test_capped_scores_have_no_kernel_but_eager():
     assert training_activations(uncapped, "flash").evaluate(b=1, s=8) > 0
 
 
+def test_experts_keep_a_row_for_each_token_and_expert():
+    """By hand: bf16 rows of width h and m, ids in int64, ends in int32, the router."""
+    E, E_k, m = map(symbol, ("E", "E_k", "m"))
+    family = symbolic("mixtral")
+    extra = layer_activations(family).bytes - layer_activations(symbolic("llama")).bytes
+    rows = b * s * E_k
+    experts = rows * (2 * 2 * h + 2 * 4 * m + 4 + 3 * 8) + 4 * E
+    router = 4 * b * s * E + 8 * rows + 4 * b * s + 4 * rows
+    # LLaMA's MLP: gate, up, activated and product of width f.
+    assert sympy.expand(extra - experts - router + 8 * b * s * f) == 0
+
+
+def test_a_model_with_two_kinds_of_layers_is_asked_which():
+    model = load_model("Qwen3-30B-A3B")
+    mixed = load_model(
+        model.values | {"model_type": "qwen3_moe"} | {"mlp_only_layers": [0]}
+    )
+    with pytest.raises(ConfigError, match=r"sparse = None: .* False and True"):
+        layer_activations(mixed)
+    dense, sparse = (layer_activations(mixed, sparse=each) for each in (False, True))
+    total = training_activations(mixed).bytes - training_activations(model).bytes
+    assert sympy.expand(total - dense.bytes + sparse.bytes) == 0
+    assert sparse.bytes == layer_activations(model, sparse=True).bytes
+    with pytest.raises(ConfigError, match=r"^sparse = False"):
+        layer_activations(model, sparse=False)
+
+
+@pytest.mark.parametrize(
+    ("facts", "choices"),
+    [
+        ({}, {"attention": "flash", "recompute": "matmuls"}),
+        ({}, {"precision": "autocast"}),
+        ({}, {"profile": "fused"}),
+        ({"output_router_logits": True}, {}),
+        ({"router_jitter_noise": 0.01}, {}),
+        ({"hidden_act": "relu"}, {}),
+    ],
+)
+def test_what_is_not_derived_for_experts_is_refused(facts, choices):
+    config = load_model("Mixtral-8x7B").values | {"model_type": "mixtral"} | facts
+    with pytest.raises(ConfigError, match="routed experts") as error:
+        training_activations(load_model(config), **choices)
+    assert error.value.field in {*facts, *choices}
+
+
 def test_recomputation():
     family = symbolic("llama")
     assert layer_activations(family, recompute="full").bytes == 2 * b * s * h
@@ -196,7 +248,7 @@ def test_a_choice_that_does_not_exist_is_refused(choices, field):
     assert error.value.field == field
 
 
-@pytest.mark.parametrize("model", ["DeepSeek-V3", "Mixtral-8x7B", "gpt-oss-20b"])
+@pytest.mark.parametrize("model", ["DeepSeek-V3", "gpt-oss-20b"])
 def test_a_family_that_is_not_derived_is_refused_by_name(model):
     with pytest.raises(ConfigError, match=load_model(model).model_type):
         training_activations(load_model(model))

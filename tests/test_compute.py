@@ -299,9 +299,11 @@ def test_a_choice_that_does_not_exist_is_refused(arguments, field):
 
 
 def test_recomputation_of_a_family_without_saved_tensors_is_refused_by_name():
-    model = lm.load_model(CASES["mixtral, eager"]["config"])
-    with pytest.raises(lm.ConfigError, match="mixtral"):
+    model = lm.load_model(CASES["gpt_oss, eager"]["config"])
+    with pytest.raises(lm.ConfigError, match="gpt_oss"):
         lm.flops(model, "backward", recompute="full")
+    with pytest.raises(lm.ConfigError, match="routed experts"):
+        lm.flops(lm.load_model("Mixtral-8x7B"), "backward", "flash", "matmuls")
 
 
 def test_flash_takes_keys_and_values_of_one_width():

@@ -27,6 +27,7 @@ def layer_activations(
     precision: str = "bf16",
     profile: str = "transformers",
     frozen: bool = False,
+    sparse: bool | None = None,
 ) -> Ledger:
     """Return what one decoder layer keeps for the backward, in training.
 
@@ -34,7 +35,7 @@ def layer_activations(
 
     Args:
         model: a `Model` of a family whose layer is described: GPT-2, LLaMA, Mistral,
-            Qwen2, Qwen3, Gemma 2, Gemma 3.
+            Qwen2, Qwen3, Gemma 2, Gemma 3, Mixtral, Qwen3 MoE.
         attention: the kernel, "eager", "flash", "efficient" or "math"; "eager" alone
             caps scores, as Gemma 2 does.
         recompute: "none"; "full", each layer from its input; "core_attention", all
@@ -46,6 +47,7 @@ def layer_activations(
             gated MLPs that keep only their inputs.
         frozen: the weights have no gradients, as the base of LoRA and QLoRA: a matrix
             then saves no input. What adapters keep for themselves is not in.
+        sparse: of a model with both, whether the layer has routed experts.
 
     Returns:
         A ledger with the free symbols b and s.
@@ -59,7 +61,19 @@ def layer_activations(
     2*b*h*s
     """
     tape = _tape(model, attention, recompute, precision, profile, frozen)
-    return Ledger(_layer_rows(tape, 1, recompute, count=S.One), symbols=(b, s))
+    group = _group(model, sparse)
+    return Ledger(_layer_rows(tape, group, recompute, count=S.One), symbols=(b, s))
+
+
+def _group(model, sparse: bool | None) -> int:
+    """Return the number of the first group of layers of a kind, as on the tape."""
+    kinds = [layers.sparse for layers in model.layers]
+    if sparse is None and len(set(kinds)) == 1:
+        return 1
+    if sparse not in kinds:
+        have = " and ".join(str(each) for each in sorted(set(kinds)))
+        raise ConfigError("sparse", sparse, f"{model.name} has layers with {have}")
+    return kinds.index(sparse) + 1
 
 
 def training_activations(
@@ -127,6 +141,8 @@ def _tape(model, attention, recompute, precision, profile, frozen, head=True) ->
     if attention != "eager" and model.caps.get("scores"):
         rule = "does not exist for capped scores; there is: eager"
         raise ConfigError("attention", attention, rule)
+    if any(layers.sparse for layers in model.layers):
+        _check_experts(model, recompute, precision, profile)
     if precision == "autocast" and model.family == "gpt2":
         rule = "is not derived yet for gpt2, whose softmax autocast would widen"
         raise ConfigError("precision", precision, rule)
@@ -138,6 +154,24 @@ def _tape(model, attention, recompute, precision, profile, frozen, head=True) ->
     core = recompute != "core_attention"
     run = Run(attention, precision, profile, core, frozen=frozen, head=head)
     return forward(model, run=run)
+
+
+def _check_experts(model, recompute, precision, profile) -> None:
+    """Refuse what is not derived for routed experts.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    for name, value, derived in (
+        ("recompute", recompute, recompute != "matmuls"),
+        ("precision", precision, precision == "bf16"),
+        ("profile", profile, profile == "transformers"),
+        ("output_router_logits", True, not model.router_loss),
+        ("router_jitter_noise", "> 0", not model.dropout.get("router")),
+        ("hidden_act", "relu", model.activation != "relu"),
+    ):
+        if not derived:
+            raise ConfigError(name, value, "is not derived yet for routed experts")
 
 
 def _layer_rows(tape: Tape, group: int, recompute: str, count=None) -> list[Tensor]:

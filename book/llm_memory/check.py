@@ -12,6 +12,7 @@ from .compute import flops
 from .errors import ConfigError, choose
 from .fields import DATA
 from .kv_cache import kv_cache
+from .layers import first_layers
 from .ledger import Ledger
 from .model import load_model
 
@@ -174,7 +175,7 @@ def against_activations(name: str, b: int, s: int) -> Check:
     """
     case, saved = _activation_case(name, b, s)
     model, where = load_model(case["config"]), source("activations")
-    readings = {"layer": layer_activations, "model": training_activations}
+    readings = {"layer": _first_layer, "model": training_activations}
     return Check(
         Line(
             f"{name}, b = {b}, s = {s}: {what}",
@@ -203,7 +204,7 @@ def against_saved_tensors(name: str, b: int, s: int) -> Check:
     """
     case, saved = _activation_case(name, b, s)
     kept = choose("record", "tensors", saved)
-    ledger = layer_activations(load_model(case["config"]), **case["choices"])
+    ledger = _first_layer(load_model(case["config"]), **case["choices"])
     rows = ledger.substitute({"b": b, "s": s}).rows
     derived = sorted((row.dtype.torch, int(row.bytes), i) for i, row in enumerate(rows))
     lines = {}
@@ -213,6 +214,12 @@ def against_saved_tensors(name: str, b: int, s: int) -> Check:
         where = f"{kind}, {source('activations')}"
         lines[index, len(lines)] = Line(row, size, reference, where)
     return Check(lines[key] for key in sorted(lines))
+
+
+def _first_layer(model, **choices):
+    """Return what the first layer keeps; it is the one that is measured."""
+    group = first_layers(model, 1).index(1)
+    return layer_activations(model, sparse=model.layers[group].sparse, **choices)
 
 
 def against_flops(name: str) -> Check:

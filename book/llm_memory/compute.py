@@ -156,12 +156,13 @@ def _layers_again(tape: Tape) -> Iterator[Product]:
     """Give what full recomputation repeats.
 
     It stops as soon as it has all that the backward needs. What a linear layer needs is
-    its input, so if nothing after the last one is kept, that one is not repeated.
+    its input, so if nothing after the last one is kept, that one is not repeated. Of
+    experts the result is needed too, to weight it.
     """
     for group in range(1, tape.groups + 1):
         inside = [each for each in tape.operations if each.group == group]
         last = max(i for i, each in enumerate(inside) if each.saved)
-        for operation in inside[:last]:
+        for operation in inside[: last + (inside[last].kind == "experts")]:
             for product in operation.products:
                 yield _renamed(product.substitute({t: S.Zero}), "recomputed")
 
@@ -205,6 +206,9 @@ def _check_recompute(model, phase: str, attention: str, recompute: str) -> None:
         raise ConfigError("recompute", recompute, "belongs to phase='backward'")
     if not fields.family(model.model_type).get("activations"):
         rule = f"what {model.model_type} saves is not derived yet"
+        raise ConfigError("recompute", recompute, rule)
+    if recompute == "matmuls" and any(layers.sparse for layers in model.layers):
+        rule = "is not derived yet for routed experts"
         raise ConfigError("recompute", recompute, rule)
 
 

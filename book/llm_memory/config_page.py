@@ -44,7 +44,7 @@ PACKED = MATRIX_FORMATS | EXPERT_FORMATS
 KEYS = {
     "class", "activations", "tape", "groups", "fields", "ignored", "derived",
     "activation", "dropout", "caps", "rules", "windows", "linear", "sparse",
-    "structure",
+    "structure", "training",
 }  # fmt: skip
 
 
@@ -200,11 +200,10 @@ class Maker:
         """Return ledgers of saved activations, by kernel and recomputation."""
         switches = [*structure_switches(self.entry), *training_switches(self.entry)]
         found = variants(self.name, self.entry, switches)
-        try:
-            probes = [training_activations(each.model).rows for each in found]
-        except ConfigError as error:
-            return str(error)
-        kept = reduced(found, probes)
+        probes = [_attempt(each.model) for each in found]
+        if all(isinstance(each, ConfigError) for each in probes):
+            return str(probes[0])
+        kept = reduced(found, [getattr(each, "rows", str(each)) for each in probes])
         return {
             kernel: {each: self._activations(kept, kernel, each) for each in RECOMPUTE}
             for kernel in KERNELS
@@ -212,17 +211,15 @@ class Maker:
 
     def _activations(self, found, kernel: str, recompute: str) -> "int | str | dict":
         """Return a ledger's place, why there is none, or which variants have one."""
-        made, refused = {}, None
-        for index, each in enumerate(found):
-            try:
-                made[index] = training_activations(each.model, kernel, recompute)
-            except ConfigError as error:
-                refused = str(error)
-        ledgers = [made.get(index, ()) for index in range(len(found))]
-        place = self.over(found, ledgers) if made else refused
-        if refused is None or not made:
+        made = [_attempt(each.model, kernel, recompute) for each in found]
+        refused = [str(each) for each in made if isinstance(each, ConfigError)]
+        if len(refused) == len(made):
+            return refused[0]
+        having = {i for i, each in enumerate(made) if isinstance(each, Ledger)}
+        place = self.over(found, [e if i in having else () for i, e in enumerate(made)])
+        if not refused:
             return place
-        return {"if": condition(found, set(made)), "ledger": place, "else": refused}
+        return {"if": condition(found, having), "ledger": place, "else": refused[0]}
 
     def over(self, found: Sequence[Variant], ledgers: Sequence[Ledger]) -> int:
         """Return the place of ledgers of variants, joined to one."""
@@ -252,6 +249,13 @@ class Maker:
         return self.pools["ledgers"].index(
             [e for place in places for e in items[place]]
         )
+
+
+def _attempt(model, *choices) -> "Ledger | ConfigError":
+    try:
+        return training_activations(model, *choices)
+    except ConfigError as error:
+        return error
 
 
 def _conditioned(row: Tensor, holds: Sequence, also: tuple) -> tuple:

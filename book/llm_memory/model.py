@@ -30,6 +30,9 @@ FLAGS = {
     "fused": "one matrix holds q, k and v, one holds gate and up",
     "gate_up": "one matrix holds gate and up",
     "correction_bias": "the router adds a bias that is a buffer",
+    "normalised_routes": "the weights of a token's experts are divided by their sum",
+    "wide_routes": "the weights of a token's experts are fp32",
+    "router_loss": "the router has a loss of its own",
     "norm_affine": "the norms have parameters",
     "norm_first": "the norm stands before each branch",
     "final_norm": "there is a norm before the head",
@@ -210,7 +213,7 @@ def _model(name: str, config: Mapping) -> Model:
         sizes[size] = sympify(evaluate_tree(tree, numbers))
     structure = {
         flag: rule if isinstance(rule, bool) else evaluate_tree(rule, numbers)
-        for flag, rule in entry["structure"].items()
+        for flag, rule in _flags(entry).items()
     }
     if not values.get("use_sliding_window", True):
         sizes.pop("W", None)
@@ -253,8 +256,13 @@ def _default_structure(entry: Mapping) -> dict[str, bool]:
         flag: rule
         if isinstance(rule, bool)
         else evaluate_tree(rule, defaults | symbols)
-        for flag, rule in entry["structure"].items()
+        for flag, rule in _flags(entry).items()
     }
+
+
+def _flags(entry: Mapping) -> dict:
+    """Return the rules of all flags, those that only training depends on too."""
+    return {**entry["structure"], **entry.get("training", {})}
 
 
 def _weight_block(quantization: Mapping | None) -> tuple | None:

@@ -71,6 +71,10 @@ def training_switches(entry: Mapping) -> list[Switch]:
             for place, name in places.items()
         ),
         *(
+            Switch(flag, (False, True), rule)
+            for flag, rule in entry.get("training", {}).items()
+        ),
+        *(
             Switch(f"cap_{what}", (False, True), f"has_{name}")
             for what, name in entry.get("caps", {}).items()
         ),
@@ -106,7 +110,8 @@ def _share(count: str):
 
 
 def _model(model_type: str, entry: Mapping, choice: Mapping) -> Model:
-    flags = {flag: choice[flag] for flag in entry["structure"] if flag in choice}
+    known = (*entry["structure"], *entry.get("training", ()))
+    flags = {flag: choice[flag] for flag in known if flag in choice}
     model = symbolic(model_type, **flags)
     absent = {
         each["symbol"]

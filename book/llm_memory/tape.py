@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sympy import Expr, Min, sympify
 
-from . import gradients, norms, rotary
+from . import experts, gradients, norms, rotary
 from .kernels import KERNELS, Heads, mask, recomputed
 from .operations import Activation, Cached, Run
 from .recorder import PARTS, Recorder
@@ -167,8 +167,9 @@ class Tape(Recorder):
         return output
 
     def experts(
-        self, x, routes, width, active, checkpoint, *, bias=False, transposed=False
-    ) -> Activation:
+        self, x, routes, width, active, checkpoint, *, bias=False, transposed=False,
+        weights=None, function="",
+    ) -> Activation:  # fmt: skip
         """Run each token through `active` of the routed gated MLPs of that width.
 
         Args:
@@ -180,8 +181,11 @@ class Tape(Recorder):
                 down matrices.
             bias: whether each expert has biases.
             transposed: as in `Parameter`.
+            weights: of the experts of each token, as `route` gives them; None: what is
+                made and saved is not derived.
+            function: the experts' activation function.
         """
-        experts = routes.shape[-1]
+        number = routes.shape[-1]
         h = x.shape[-1]
         gate, up, down = checkpoint
         into, back = (2 * width, h), (h, width)
@@ -189,12 +193,12 @@ class Tape(Recorder):
             into, back = into[::-1], back[::-1]
         own = [
             self.parameter(
-                "experts.gate_up_proj", (experts, *into), "experts",
+                "experts.gate_up_proj", (number, *into), "experts",
                 split=1 + transposed, fused=2, transposed=transposed,
                 checkpoint=self._stored(gate, up),
             ),
             self.parameter(
-                "experts.down_proj", (experts, *back), "experts",
+                "experts.down_proj", (number, *back), "experts",
                 split=2 - transposed, transposed=transposed,
                 checkpoint=self._stored(down),
             ),
@@ -211,12 +215,20 @@ class Tape(Recorder):
             for name, size, axis in (("gate_up", 2 * width, 1), ("down", h, None)):
                 own.append(
                     self.parameter(
-                        f"experts.{name}_proj_bias", (experts, size), "expert bias",
+                        f"experts.{name}_proj_bias", (number, size), "expert bias",
                         split=axis, active=sympify(active),
                     )
                 )  # fmt: skip
-        output = self._like("experts", x)
+        if weights is None:
+            output = self._like("experts", x)
+        else:
+            output = experts.grouped(self, x, weights, number, width, function)
         return self._append("experts", (x, routes), output, own, products=work)
+
+    def route(self, scores, active, **facts) -> Activation:
+        """Give each token's weights of the experts that it goes to, (b, s, E_k)."""
+        weights = experts.route(self, scores, active, **facts)
+        return self._append("route", (scores,), weights)
 
     def operation(self, kind, inputs, name, shape, own=(), states=()) -> Activation:
         """Any other operation: its parameters and its states; no more is derived."""
@@ -241,15 +253,18 @@ class Tape(Recorder):
 
     def activate(self, x, function: str) -> Activation:
         """An activation function. Its input is saved; composed ones save more."""
+        return self._append("activate", (x,), self.activated(x, function))
+
+    def activated(self, x, function: str) -> Activation:
+        """As `activate`, within another operation."""
         kept = [] if function == "relu" else [x]
         if function == "gelu_new":  # 0.5·x·(1 + tanh(…)), written as five operations
             steps = ("0.5·x", "tanh", "1 + tanh")
             kept += [self.make(f"{function} {step}", x.shape) for step in steps]
-        output = self._like(
+        return self._like(
             function, x, of=(x,), rule=gradients.like(f"of {function}"), saved=kept,
             saves_output=function == "relu",
         )  # fmt: skip
-        return self._append("activate", (x,), output)
 
     def capped(self, x, name) -> Activation:
         """Keep x within ± a number: divided by it, tanh, times it."""

@@ -54,6 +54,7 @@ DTYPES = {
         DType("bf16", 16, "bfloat16", "fp32 cut to 8 exponent, 7 fraction bits"),
         DType("fp8", 8, "float8_e4m3fn", "E4M3: 4 exponent, 3 fraction bits"),
         DType("int64", 64, "int64", "token ids, positions, labels"),
+        DType("int32", 32, "int32", "where the rows of each expert end"),
         DType("uint64", 64, "uint64", "the state of a random generator"),
         DType("bool", 8, "bool", "a mask: one byte per element"),
         DType("int8", 8, "int8", "integers -128 to 127, with a scale"),

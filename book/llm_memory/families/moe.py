@@ -22,9 +22,17 @@ def mlp(tape: Tape, model, x: Activation) -> Activation:
         )
         if model.correction_bias:
             routes = tape.add_buffer(routes, "gate.e_score_correction_bias")
-    y = tape.experts(
-        x, routes, model.m, model.E_k, MIXTRAL_EXPERT if mixtral else EXPERT
-    )
+        weights = tape.route(
+            routes,
+            model.E_k,
+            normalised=model.normalised_routes,
+            dtype="fp32" if model.wide_routes else "bf16",
+        )
+    with tape.scope(part="routed experts"):
+        y = tape.experts(
+            x, routes, model.m, model.E_k, MIXTRAL_EXPERT if mixtral else EXPERT,
+            weights=weights, function=model.activation,
+        )  # fmt: skip
     if model.E_s is None:
         return y
     with tape.scope("shared_experts.", part="shared experts"):

@@ -79,6 +79,7 @@ def measure() -> dict:
 def _one(config: dict, choices: dict, b: int, s: int) -> dict:
     with _native_dropout():
         model = _build(config, choices)
+        model.config._experts_implementation = "grouped_mm"  # transformers' default
         result = {"layer": layer_alive(model, choices, b, s)}
         result["model"] = model_alive(model, choices, b, s)
         if choices["recompute"] == "none":

@@ -301,6 +301,15 @@ TRAINED = {
 GEMMA2 = GROUPED | {"model_type": "gemma2", "sliding_window": 9, "head_dim": 12}
 UNCAPPED = {"attn_logit_softcapping": None, "final_logit_softcapping": None}
 GEMMA3 = GROUPED | {"model_type": "gemma3_text", "sliding_window": 9, "head_dim": 12}
+# Rows of experts are multiples of 16 bytes, as grouped products need.
+MIXTRAL = GROUPED | {
+    "model_type": "mixtral",
+    "num_local_experts": 5,
+    "num_experts_per_tok": 2,
+    "intermediate_size": 24,
+}
+QWEN3_MOE = GROUPED | EXPERTS | {"model_type": "qwen3_moe", "head_dim": 20}
+QWEN3_MOE |= {"moe_intermediate_size": 40}
 # Layers that are described for training; a name of one word is counted in FLOPs, too.
 DESCRIBED = {
     "gemma2": GEMMA2,
@@ -313,6 +322,27 @@ DESCRIBED = {
     "gemma3_text": GEMMA3 | {"num_hidden_layers": 7},
     "gemma3_text one head": GEMMA3
     | {"num_key_value_heads": 1, "num_hidden_layers": 1, "head_dim": 8},
+    "mixtral": MIXTRAL | {"num_hidden_layers": 3},
+    "mixtral one of one": MIXTRAL
+    | {
+        "num_key_value_heads": 1,
+        "num_hidden_layers": 1,
+        "num_local_experts": 1,
+        "num_experts_per_tok": 1,
+        "attention_dropout": 0.1,
+    },
+    "qwen3_moe": QWEN3_MOE,
+    "qwen3_moe normalised": QWEN3_MOE
+    | {"norm_topk_prob": True, "num_experts_per_tok": 7, "hidden_act": "gelu_new"},
+    "qwen3_moe mixed": QWEN3_MOE
+    | {
+        "decoder_sparse_step": 2,
+        "num_experts_per_tok": 1,
+        "num_key_value_heads": 1,
+        "attention_bias": True,
+    },
+    "qwen3_moe first sparse": QWEN3_MOE
+    | {"mlp_only_layers": [1], "num_hidden_layers": 2, "tie_word_embeddings": True},
     "gemma3_text capped": GEMMA3
     | {"sliding_window_pattern": 2, "final_logit_softcapping": 30.0},
 }
@@ -342,6 +372,9 @@ TRAINED_FOR_REAL = (
     ("Qwen3-8B", "matmuls", 4, 4096),
     ("Mistral-7B", "core", 2, 1024),
     ("GPT-2-xl", "eager", 8, 1024),
+    ("Gemma-2-9B", "full", 1, 4096),
+    ("Mixtral-8x7B", "eager", 1, 2048),
+    ("Qwen3-30B-A3B", "flash", 1, 4096),
 )
 
 
@@ -351,8 +384,7 @@ def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
         f"{model}, {choice}": (config, choices, ACTIVATION_SHAPES)
         for model, config in (TRAINED | DESCRIBED).items()
         for choice, choices in CHOICES.items()
-        if not (choice.startswith("autocast") and config["model_type"] == "gpt2")
-        and not (choices["attention"] != "eager" and _caps_scores(config))
+        if _is_described(config, choices)
     }
     real = {
         f"{model}, {choice}": (configs()[model], CHOICES[choice], ((b, s),))
@@ -393,10 +425,17 @@ def loss_cases():
         yield f"Qwen3-0.6B, {loss}", config, choices, loss, chunks, ((8, 2048),)
 
 
-def _caps_scores(config: dict) -> bool:
-    """Say whether the scores are capped, which PyTorch's kernels cannot do."""
-    capped = config.get("attn_logit_softcapping", True) is not None
-    return config["model_type"] == "gemma2" and capped
+def _is_described(config: dict, choices: dict) -> bool:
+    """Say whether these choices are described for this family."""
+    kind, autocast = config["model_type"], choices["precision"] == "autocast"
+    if kind == "gpt2":
+        return not autocast
+    if kind == "gemma2":  # capped scores, which PyTorch's kernels do not have
+        capped = config.get("attn_logit_softcapping", True) is not None
+        return choices["attention"] == "eager" or not capped
+    if kind in ("mixtral", "qwen3_moe"):
+        return not autocast and choices["recompute"] != "matmuls"
+    return True
 
 
 # (batch, tokens) of counted FLOPs: each switch by one shape, what is trained by three.
@@ -424,7 +463,7 @@ def flop_cases() -> dict[str, tuple[dict, dict, tuple]]:
         for model, config in (TRAINED | described).items()
         for choice in CHOICES
         if not choice.startswith(("autocast", "frozen"))
-        and not (CHOICES[choice]["attention"] != "eager" and _caps_scores(config))
+        and _is_described(config, CHOICES[choice])
     }
     real = {
         f"{name}, eager": (configs()[name], CHOICES["eager"], (FLOP_SHAPE_FOR_REAL,))

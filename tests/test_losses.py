@@ -5,11 +5,20 @@ from collections import Counter
 import pytest
 import sympy
 
-from llm_memory import ConfigError, load_model, symbolic, training_activations
+from llm_memory import (
+    ConfigError,
+    load_model,
+    symbolic,
+    training_activations,
+    training_peak,
+    weights,
+)
 from llm_memory.check import record
 from llm_memory.symbols import V, b, h, s
+from llm_memory.training_peak import training_moments
 
 CASES = record("losses")["cases"]
+PEAKS = record("loss_peaks")["cases"]
 
 
 def shapes(name):
@@ -66,6 +75,35 @@ def test_what_a_head_keeps_in_closed_form(tied):
     assert fused == 6 * b * s * V - 2 * V * h + 8 * b * s + 8 - 2
 
 
+@pytest.mark.parametrize("name", PEAKS)
+def test_a_step_with_a_chunked_loss_peaks_at_what_pytorch_has_alive(name):
+    case = PEAKS[name]
+    model, sizes = load_model(case["config"]), {"b": case["b"], "s": case["s"]}
+    choices = {key: case["choices"][key] for key in ("attention", "recompute")}
+    choices |= {"loss": case["loss"], "chunks": case["chunks"]}
+    later = case.get("micro_steps", 1) > 1
+    choices["micro_step"] = "later" if later else "first"
+    peak = training_peak(model, **choices, optimizer="none")
+    measured = max(case["forward"], case["backward"])
+    assert peak.evaluate(**sizes) == weights(model).bytes + measured
+    if not later:
+        moments = training_moments(model, **choices).items()
+        forward = [each for name, each in moments if "backward" not in name]
+        assert max(each.evaluate(**sizes) for each in forward) == case["forward"]
+
+
+def test_peaks_are_of_many_kinds():
+    cases = PEAKS.values()
+    assert len(cases) >= 50
+    assert {case["chunks"] for case in cases} == {None, 1, 2, 3, 5, 8}
+    assert any(case["b"] * case["s"] < (case["chunks"] or 0) for case in cases)
+    tied = {case["config"].get("tie_word_embeddings") for case in cases}
+    assert {True, False} <= tied
+    assert {"none", "full", "core_attention"} == {
+        case["choices"]["recompute"] for case in cases
+    }
+
+
 def test_loss_heads_that_are_not_described_are_refused():
     model = load_model("Qwen3-0.6B")
     with pytest.raises(ConfigError, match=r"^loss = 'liger': .*plain.*chunked.*fused"):
@@ -74,3 +112,11 @@ def test_loss_heads_that_are_not_described_are_refused():
         training_activations(load_model("Gemma-2-9B"), loss="fused")
     with pytest.raises(ConfigError, match=r"^loss = 'fused': .*bf16"):
         training_activations(model, loss="fused", precision="autocast")
+    with pytest.raises(ConfigError, match=r"^loss = 'fused': its peak is not derived"):
+        training_peak(model, loss="fused")
+    for wrong in ({"loss": "chunked"}, {"chunks": 2}):
+        with pytest.raises(ConfigError, match=r"^chunks = .*needs it"):
+            training_peak(model, **wrong)
+    for chunks in (0, 1.5, True):
+        with pytest.raises(ConfigError, match=r"^chunks = .*integer >= 1"):
+            training_peak(model, loss="chunked", chunks=chunks)

@@ -107,7 +107,9 @@ def _send(tape, buffers, edge, gradient) -> None:
     if edge is None:
         return
     key = edge.name if isinstance(edge, Parameter) else edge
-    if key in buffers:
+    if isinstance(edge, Node) and edge.joins:
+        buffers.setdefault(key, []).append(gradient)
+    elif key in buffers:
         first = buffers[key]
         total = tape.sum_of(first, gradient)
         buffers[key] = total

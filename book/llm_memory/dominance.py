@@ -22,6 +22,7 @@ from sympy import (
     Piecewise,
     S,
     Symbol,
+    floor,
 )
 from sympy.core.relational import Relational
 
@@ -102,7 +103,7 @@ class _Case:
     def __init__(self, replaced: Mapping[Symbol, Expr]):
         self._replaced = replaced
         self._touched = set().union(*(each.free_symbols for each in replaced))
-        self._sizes: dict[Expr, Symbol] = {}
+        self._sizes: dict[Expr | tuple, Symbol] = {}
         self._known: dict[tuple, Polynomial] = {}
 
     def sum(self, ledger: Ledger) -> Polynomial:
@@ -122,7 +123,7 @@ class _Case:
         opaque = expression.atoms(Function, Max, Min, Piecewise)
         if opaque:
             outer = {each for each in opaque if not any(each in o.args for o in opaque)}
-            sizes = {each: self._size(each, 0) for each in outer}
+            sizes = {each: self._opaque(each) for each in outer}
             expression = expression.subs(sizes)
         shifted = {
             each: self._size(each, 1)
@@ -136,7 +137,17 @@ class _Case:
             result[term] = result.get(term, 0) + Fraction(factor.p, factor.q)
         return result
 
-    def _size(self, each: Expr, least: int) -> Expr:
+    def _opaque(self, each: Expr) -> Expr:
+        """Return a size for what is no polynomial; floor(x + i/n) grows with i."""
+        if isinstance(each, floor):
+            shift, rest = each.args[0].as_coeff_Add()
+            steps = shift * rest.as_coeff_Mul()[0].q
+            if steps.is_Integer and steps >= 0:
+                growth = (self._size((rest, i), 0) for i in range(1, steps + 1))
+                return self._size(floor(rest), 0) + sum(growth)
+        return self._size(each, 0)
+
+    def _size(self, each: Expr | tuple, least: int) -> Expr:
         if each not in self._sizes:
             self._sizes[each] = Dummy(nonnegative=True)
         return least + self._sizes[each]

@@ -26,6 +26,7 @@ class Node:
         group: the group of layers that it belongs to.
         scope: where on the tape it stands.
         frame: the checkpointed block that recomputes `saved`, if any.
+        joins: its outputs are parts, whose gradients the rule gets in a list.
     """
 
     rule: object
@@ -33,6 +34,7 @@ class Node:
     saved: list[Activation]
     scope: object
     frame: "Frame | None" = None
+    joins: bool = False
 
 
 @dataclass(eq=False)
@@ -109,6 +111,15 @@ def like(name):
 
     def rule(tape, saved, grad):
         return (tape.gradient(name, grad.shape, grad.dtype),)
+
+    return rule
+
+
+def joined(shape):
+    """Join the gradients of a tensor's parts."""
+
+    def rule(tape, saved, grads):
+        return (tape.gradient("of all parts", shape, grads[0].dtype),)
 
     return rule
 
@@ -220,12 +231,19 @@ def shared_heads(shape, alone):
     return rule
 
 
-def batched_product(tape, saved, grad):
-    """Scores, or the map times values: the right factor's gradient is made first."""
-    left, right = saved
-    of_right = tape.gradient("of the right factor", right.shape, right.dtype)
-    of_left = tape.gradient("of the left factor", left.shape, left.dtype)
-    return of_left, of_right
+def batched_product(shape):
+    """Scores, or the map times values: the right factor's gradient is made first.
+
+    Its shape has all heads, also where the factor is one head, read again and again.
+    """
+
+    def rule(tape, saved, grad):
+        left, right = saved
+        of_right = tape.gradient("of the right factor", shape, right.dtype)
+        of_left = tape.gradient("of the left factor", left.shape, left.dtype)
+        return of_left, of_right
+
+    return rule
 
 
 def sorted_by_head(heads):

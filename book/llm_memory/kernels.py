@@ -70,6 +70,10 @@ class Heads:
         """The shape of the output, (b, s, a·d_v)."""
         return (*self.queries.shape[:-1], self.a * self.values.shape[-1] / self.k)
 
+    def repeated_shape(self, x) -> tuple:
+        """The shape of keys or values with a head for each query head."""
+        return (b, self.a, x.shape[1], x.shape[-1] / self.k)
+
     def repeated(self, x):
         """Copy each head of keys or values for the queries that share it.
 
@@ -109,7 +113,7 @@ class Heads:
         if self.a == self.k:
             return x
         heads = Piecewise((1, single), (self.a, true))
-        shape = (b, heads, original.shape[1], original.shape[-1] / self.k)
+        shape = (b, heads, *self.repeated_shape(original)[2:])
         name = f"{original.name.rpartition('.')[2]} repeated"
         return self.tape.copy(x, name, shape, viewed, rule=rule)
 
@@ -128,7 +132,9 @@ def eager(heads: Heads) -> tuple:
     right = heads.folded(keys, heads.keys, heads.cast)
     scores = tape.make(
         "scores", square,
-        of=(left, right), rule=gradients.batched_product, saved=(left, right),
+        of=(left, right),
+        rule=gradients.batched_product(heads.repeated_shape(heads.keys)),
+        saved=(left, right),
     )  # fmt: skip
     del left, right
     rule = gradients.like("of the scores")
@@ -149,7 +155,9 @@ def eager(heads: Heads) -> tuple:
     right = heads.folded(values, heads.values)
     by_head = tape.make(
         "attention by head", heads.shape,
-        of=(weights, right), rule=gradients.batched_product, saved=(weights, right),
+        of=(weights, right),
+        rule=gradients.batched_product(heads.repeated_shape(heads.values)),
+        saved=(weights, right),
     )  # fmt: skip
     del right
     by_head = tape.look(by_head, gradients.sorted_by_head(heads.a))

@@ -29,21 +29,20 @@ and multiplies them by the loss's gradient in the backward::
 
 from collections.abc import Iterator
 
-from sympy import Eq, Piecewise
+from sympy import Eq, Piecewise, floor
 
 from . import gradients
 from .ledger import Tensor
 from .symbols import b, s
 
 
-def plain(tape, logits):
+def plain(tape, model, chunks=None):
     """The cross-entropy of transformers: fp32 logits and their log-probabilities.
 
     The labels are shifted by one: a copy, or for one sequence a view of the padded
     ones.
     """
-    rows, vocabulary = logits.shape[:-1], logits.shape[-1]
-    tokens = rows[1]
+    logits = tape.output
     wide = tape.make(
         "logits in fp32",
         logits.shape,
@@ -51,19 +50,71 @@ def plain(tape, logits):
         of=(logits,),
         rule=gradients.cast("bf16"),
     )
-    padded = tape.make("padded labels", (b, tokens + 1), "int64")
-    labels = tape.copy(padded, "shifted labels", rows, unless=Eq(b, 1))
+    labels, padded = _shift(tape)
+    loss = _cross_entropy(tape, wide, labels)
+    del padded, wide
+    return loss
+
+
+def _cross_entropy(tape, wide, labels):
     probabilities = tape.make(
-        "log-probabilities", (*rows, vocabulary), "fp32",
+        "log-probabilities", wide.shape, "fp32",
         of=(wide,), rule=gradients.like("of the log-softmax"), saves_output=True,
     )  # fmt: skip
     total = tape.make("loss, total weight", (), "fp32")
-    loss = tape.make(
+    return tape.make(
         "loss", (), "fp32",
-        of=(probabilities,), rule=gradients.loss(logits.shape), saved=(labels, total),
+        of=(probabilities,), rule=gradients.loss(wide.shape), saved=(labels, total),
     )  # fmt: skip
-    del padded, wide
-    return loss
+
+
+def _shift(tape):
+    """Return the shifted labels, and the padded ones that they are made of."""
+    padded = tape.make("padded labels", (b, s + 1), "int64")
+    return tape.copy(padded, "shifted labels", (b, s), unless=Eq(b, 1)), padded
+
+
+def _weight(tape, model):
+    if model.tied:
+        return tape.parameters[0]
+    return tape.parameter("lm_head.weight", (model.V, model.h), "head")
+
+
+def chunked(tape, model, chunks):
+    """The loop above."""
+    hidden, tape.output = tape.output, None
+    weight = _weight(tape, model)
+    labels, padded = _shift(tape)
+    del padded
+    sizes = [floor((b * s + i) / chunks) for i in reversed(range(chunks))]
+    hidden = tape.look(hidden, shape=(b * s, model.h))
+    parts = tape.split(hidden, sizes)
+    del hidden
+    total = None
+    for some, size in zip(parts, sizes, strict=True):
+        their = tape.look(labels, shape=(size,))
+        one = tape.checkpoint(_one_chunk, some, weight, their)
+        of = (total, one) if total else (one,)
+        total = tape.make("loss so far", (), "fp32", of=of, rule=gradients.same)
+        del one, of, some
+    compared = tape.make("labels that count, each", (b, s), "bool")
+    count = tape.make("labels that count", (), "int64")
+    del compared
+    rule = gradients.like("of the mean")
+    return tape.make("loss", (), "fp32", of=(total,), rule=rule, saved=(count,))
+
+
+def _one_chunk(tape, hidden, weight, labels):
+    shape = (hidden.shape[0], weight.shape[0])
+    logits = tape.make(
+        "logits of a chunk", shape, of=(weight, hidden), rule=gradients.linear(weight),
+        saved=(hidden,),
+    )  # fmt: skip
+    wide = tape.make(
+        "logits in fp32", shape, "fp32", of=(logits,), rule=gradients.cast("bf16")
+    )
+    del logits
+    return _cross_entropy(tape, wide, labels)
 
 
 def _kept_by_plain(tape, model) -> Iterator[Tensor]:
@@ -100,5 +151,5 @@ def _shifted_labels() -> Tensor:
     )
 
 
-LOSSES = {"plain": plain}
+LOSSES = {"plain": plain, "chunked": chunked}
 KEPT = {"plain": _kept_by_plain, "chunked": _kept_by_chunked, "fused": _kept_by_fused}

@@ -95,9 +95,10 @@ class Recorder:
         """Run a layer; recomputed in full, it keeps nothing but what it is given."""
         if self.graph is None or self.run.recompute != "full":
             return function(self, *inputs)
-        return self._checkpoint(function, *inputs)
+        return self.checkpoint(function, *inputs)
 
-    def _checkpoint(self, function, *inputs):
+    def checkpoint(self, function, *inputs):
+        """Run a function; the backward runs it again for what it has to save."""
         graph = self.graph
         if graph.refilled is not None:
             return function(self, *inputs)

@@ -302,6 +302,14 @@ class Tape(Recorder):
         view = Activation(name or x.name, shape or x.shape, x.dtype, x.memory, node)
         return self._watch(view)
 
+    def split(self, x, sizes) -> list[Activation]:
+        """Rows of x, all in its memory; their gradients are joined in a new tensor."""
+        node = self._node(gradients.joined(x.shape), (x,), ())
+        node.joins = True
+        rows = [(size, *x.shape[1:]) for size in sizes]
+        views = [Activation(x.name, each, x.dtype, x.memory, node) for each in rows]
+        return [self._watch(each) for each in views]
+
     def joined(self, x) -> Activation:
         """The same memory with the last two axes as one."""
         *first, heads, width = x.shape
@@ -362,7 +370,7 @@ class Tape(Recorder):
         kernel = KERNELS[self.run.attention] if self.run.core else recomputed
         if self.graph is not None and not self.run.core:
             kernel = KERNELS[self.run.attention]
-            output, weights = self._checkpoint(lambda _, each: kernel(each), case)
+            output, weights = self.checkpoint(lambda _, each: kernel(each), case)
         else:
             output, weights = kernel(case)
         del case

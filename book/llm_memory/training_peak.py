@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 from sympy import Eq, Expr, Max, Or, S, Symbol, false, true
 
@@ -124,6 +124,7 @@ def training_peak(
     precision: str = "bf16",
     profile: str = "transformers",
     loss: str = "plain",
+    chunks: int | None = None,
     optimizer: str = "adamw",
     implementation: str = "foreach",
     step: str = "first",
@@ -141,7 +142,8 @@ def training_peak(
         recompute: "none", "full" or "core_attention", as in `layer_activations`.
         precision: "bf16": weights, gradients and optimizer states.
         profile: "transformers", as its modules are written.
-        loss: the loss head, a name in `LOSSES`.
+        loss: the loss head, a name in `LOSSES` of `llm_memory.loss`.
+        chunks: how many chunks a chunked loss divides the tokens into.
         optimizer: a name in `OPTIMIZERS`, or "none": forward and backward alone.
         implementation: "foreach" makes the square roots of all second moments at once;
             "fused" makes nothing.
@@ -164,7 +166,7 @@ def training_peak(
     later = choose("micro_step", micro_step, MICRO_STEPS)
     choose("implementation", implementation, dict.fromkeys(IMPLEMENTATIONS))
     every = training_moments(
-        model, attention, recompute, precision, profile, loss, micro_step
+        model, attention, recompute, precision, profile, loss, chunks, micro_step
     )
     states = _states(model, optimizer)
     before = states.select(part="weights")
@@ -187,6 +189,7 @@ def training_moments(
     precision: str = "bf16",
     profile: str = "transformers",
     loss: str = "plain",
+    chunks: int | None = None,
     micro_step: str = "first",
 ) -> dict[str, Ledger]:
     """Return what is alive after each kernel of a forward and backward, in order.
@@ -204,26 +207,38 @@ def training_moments(
     >>> len(moments), moments["lm_head"].evaluate(b=1, s=64)
     (318, 148757408)
     """
-    run = _run(model, attention, recompute, precision, profile)
+    run = _run(model, attention, recompute, precision, profile, loss)
     later = choose("micro_step", micro_step, MICRO_STEPS)
-    timeline = _timeline(model, run, choose("loss", loss, LOSSES), later)
+    timeline = _timeline(model, run, _loss(loss, chunks), later)
     return timeline.ledgers((b, s))
 
 
-def _run(model, attention, recompute, precision, profile) -> Run:
+def _run(model, attention, recompute, precision, profile, loss) -> Run:
     allowed = {
         "model_type": (model.model_type, FAMILIES),
         "attention": (attention, KERNELS),
         "recompute": (recompute, RECOMPUTE),
         "precision": (precision, ("bf16",)),
         "profile": (profile, ("transformers",)),
+        "loss": (loss, tuple(LOSSES)),
     }
     for argument, (value, derived) in allowed.items():
         if value not in derived:
             rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
             raise ConfigError(argument, value, rule)
     core = recompute != "core_attention"
-    return Run(attention, precision, profile, core, recompute=recompute)
+    head = loss == "plain"
+    return Run(attention, precision, profile, core, recompute=recompute, head=head)
+
+
+def _loss(loss: str, chunks):
+    """Return the function that runs a loss head on a tape and a model."""
+    needed = loss == "chunked"
+    if needed != (chunks is not None):
+        raise ConfigError("chunks", chunks, "belongs to loss='chunked', which needs it")
+    if needed and (type(chunks) is not int or chunks < 1):
+        raise ConfigError("chunks", chunks, "must be an integer >= 1")
+    return partial(LOSSES[loss], chunks=chunks)
 
 
 def _states(model, optimizer: str) -> Ledger:
@@ -252,7 +267,7 @@ def _timeline(model, run: Run, loss, accumulates: bool) -> TrainingTimeline:
     timeline = TrainingTimeline(layers, accumulates)
     uniform = replace(model, layers=(Layers(layers),))
     tape = forward(uniform, run=run, timeline=timeline)
-    result = loss(tape, tape.output)
+    result = loss(tape, uniform)
     timeline.turn(tape.graph)
     backward(tape)
     del result

@@ -39,6 +39,7 @@ MEASUREMENTS = {
     "inference_peaks": peaks.measure_inference,
     "training_peaks": peaks.measure_training,
     "training_moments": peaks.measure_moments,
+    "loss_peaks": peaks.measure_losses,
     "optimizer_peaks": peaks.measure_optimizer,
     "steps": gpu_steps.measure,
 }

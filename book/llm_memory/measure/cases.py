@@ -581,19 +581,38 @@ def training_peaks(rng):
     ):
         yield {"config": configs()[name], "choices": choices, "b": b, "s": s}
     for _ in range(120):
-        config = random_config(rng, PEAK_FAMILIES)
-        if rng.random() < 0.15:
-            config["attention_dropout"] = 0.1
-        recompute = rng.choice(("none", "none", "full", "core_attention"))
-        kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
-        choices = {"attention": rng.choice(kernels), "recompute": recompute}
-        yield {
-            "config": config,
-            "choices": PLAIN | choices,
-            "b": rng.choice((1, 1, 2, 3)),
-            "s": rng.choice(PEAK_SIZES),
-            "micro_steps": rng.choice((1, 1, 2)),
-        }
+        yield _random_step(rng)
+
+
+def _random_step(rng) -> dict:
+    config = random_config(rng, PEAK_FAMILIES)
+    if rng.random() < 0.15:
+        config["attention_dropout"] = 0.1
+    recompute = rng.choice(("none", "none", "full", "core_attention"))
+    kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
+    choices = {"attention": rng.choice(kernels), "recompute": recompute}
+    return {
+        "config": config,
+        "choices": PLAIN | choices,
+        "b": rng.choice((1, 1, 2, 3)),
+        "s": rng.choice(PEAK_SIZES),
+        "micro_steps": rng.choice((1, 1, 2)),
+    }
+
+
+def loss_peaks(rng):
+    """Give the cases of training peaks with a chunked loss, real and at random."""
+    config, flash = configs()["Qwen3-0.6B"], PLAIN | {"attention": "flash"}
+    for b, s, chunks in ((8, 2048, 8), (8, 2048, 1), (1, 64, 8), (3, 33, 5)):
+        case = {"config": config, "choices": flash, "b": b, "s": s}
+        yield case | {"loss": "chunked", "chunks": chunks}
+    for _ in range(48):
+        chunks = rng.choice((1, 2, 3, 5))
+        yield _random_step(rng) | {"loss": "chunked", "chunks": chunks}
+    alone = GROUPED | {"model_type": "qwen3", "head_dim": 10, "num_key_value_heads": 1}
+    full = {"choices": PLAIN | {"recompute": "full"}, "b": 1, "s": 100}
+    for loss, chunks in (("plain", None), ("chunked", 2)):
+        yield {"config": alone, "loss": loss, "chunks": chunks} | full
 
 
 MOMENTS = ("llama", "mistral", "qwen2", "qwen3")

@@ -9,7 +9,7 @@ import random
 import torch
 from transformers.cache_utils import DynamicCache
 
-from . import activations, cases, framework
+from . import activations, cases, framework, losses
 from .live import Live
 
 
@@ -78,6 +78,14 @@ def measure_training() -> dict:
     }
 
 
+def measure_losses() -> dict:
+    """Return the same for steps whose loss does not make all logits at once."""
+    return {
+        f"{number}: {case['config']['model_type']}": case | training(**case)
+        for number, case in enumerate(cases.loss_peaks(random.Random(3)))
+    }
+
+
 def measure_moments() -> dict:
     """Return what is alive after every operation of a step of one layer."""
     return {name: case | moments(**case) for name, case in cases.moments().items()}
@@ -91,12 +99,14 @@ def moments(config, choices, b, s) -> dict:
     return {"made": made, "alive": alive}
 
 
-def training(config, choices, b, s, micro_steps=1) -> dict:
+def training(**case) -> dict:
     """Return the peaks of forward with loss and of backward, in the last micro-step."""
-    return _train(Live(), config, choices, b, s, micro_steps)
+    return _train(Live(), **case)
 
 
-def _train(live, config, choices, b, s, micro_steps=1) -> dict:
+def _train(
+    live, config, choices, b, s, micro_steps=1, loss="plain", chunks=None
+) -> dict:
     with activations._native_dropout():
         model = activations._build(config, choices)
         options = activations._checkpointing(choices)
@@ -107,9 +117,9 @@ def _train(live, config, choices, b, s, micro_steps=1) -> dict:
         for _ in range(micro_steps):
             live.peak = live.now
             with live:
-                output = model(ids, labels=labels, attention_mask=mask, use_cache=False)
+                output = losses.LOSSES[loss](model, ids, labels, mask, chunks)
                 forward, live.peak = live.peak, live.now
-                output.loss.backward()
+                getattr(output, "loss", output).backward()
                 del output
     return {"forward": forward, "backward": live.peak}
 

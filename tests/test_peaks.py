@@ -61,6 +61,7 @@ def test_after_every_operation_what_pytorch_has_is_alive(name):
     """PyTorch tells it once per operation, which may make several tensors."""
     case = MOMENTS[name]
     choices = {key: case["choices"][key] for key in ("attention", "recompute")}
+    choices |= {key: case[key] for key in ("loss", "chunks") if key in case}
     moments = training_moments(load_model(case["config"]), **choices)
     alive = [
         moment.evaluate(b=case["b"], s=case["s"])

@@ -61,11 +61,12 @@ def _cross_entropy(tape, wide, labels):
         "log-probabilities", wide.shape, "fp32",
         of=(wide,), rule=gradients.like("of the log-softmax"), saves_output=True,
     )  # fmt: skip
-    total = tape.make("loss, total weight", (), "fp32")
-    return tape.make(
-        "loss", (), "fp32",
-        of=(probabilities,), rule=gradients.loss(wide.shape), saved=(labels, total),
+    loss = tape.make("loss", (), "fp32")
+    total = tape.make(  # a second output of the same kernel, saved when it has run
+        "loss, total weight", (), "fp32", of=(probabilities,),
+        rule=gradients.loss(wide.shape), saved=(labels,), saves_output=True,
     )  # fmt: skip
+    return tape.look(loss, node=total.node)
 
 
 def _shift(tape):

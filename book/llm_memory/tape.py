@@ -296,9 +296,12 @@ class Tape(Recorder):
         sizes = tuple(sympify(size) for size in (*x.shape[:-1], *last))
         return self.look(x, name=self._scope.prefix + name, shape=sizes)
 
-    def look(self, x, rule=None, name=None, shape=None) -> Activation:
-        """The same memory in another way; `rule` if its backward makes something."""
-        node = self._node(rule, (x,), ()) if rule else x.node
+    def look(self, x, rule=None, name=None, shape=None, node=None) -> Activation:
+        """The same memory in another way; `rule` if its backward makes something.
+
+        `node` is the kernel that made it, where that is known only now.
+        """
+        node = self._node(rule, (x,), ()) if rule else node or x.node
         view = Activation(name or x.name, shape or x.shape, x.dtype, x.memory, node)
         return self._watch(view)
 

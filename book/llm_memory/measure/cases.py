@@ -620,7 +620,7 @@ MOMENTS = ("llama", "mistral", "qwen2", "qwen3")
 
 def moments() -> dict[str, dict]:
     """Return training steps of one layer, of which every operation is recorded."""
-    return {
+    plain = {
         f"{model}, {choice}": {
             "config": TRAINED[model] | {"num_hidden_layers": 1},
             "choices": CHOICES[choice],
@@ -630,3 +630,15 @@ def moments() -> dict[str, dict]:
         for model in MOMENTS
         for choice in ("eager", "flash", "efficient", "full", "core")
     }
+    chunked = {
+        f"{name}, {chunks} chunks": plain[name] | {"loss": "chunked", "chunks": chunks}
+        for name in ("llama, eager", "llama, full", "qwen3, flash", "qwen2, core")
+        for chunks in (1, 3, 4)
+    }
+    tied = plain["llama, flash"]["config"] | {"tie_word_embeddings": True}
+    chunked["llama, flash, tied, 2 chunks"] = plain["llama, flash"] | {
+        "config": tied,
+        "loss": "chunked",
+        "chunks": 2,
+    }
+    return plain | chunked

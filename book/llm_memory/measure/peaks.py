@@ -91,10 +91,10 @@ def measure_moments() -> dict:
     return {name: case | moments(**case) for name, case in cases.moments().items()}
 
 
-def moments(config, choices, b, s) -> dict:
+def moments(**case) -> dict:
     """Return how many storages each operation made, and the bytes alive after it."""
     live = Live()
-    _train(live, config, choices, b, s)
+    _train(live, **case)
     made, alive = zip(*live.after, strict=True)
     return {"made": made, "alive": alive}
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sympy import S
+from sympy import Or, S, expand, prod
 
 from . import fields
 from .errors import ConfigError, choose
@@ -13,11 +13,13 @@ from .loss import KEPT
 from .operations import Run
 from .symbols import b, s
 from .tape import Tape
+from .timeline import number
 
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 PRECISIONS = ("bf16", "autocast")
 PROFILES = ("transformers", "fused")
 OUTSIDE = "outside the layers"
+REST = ", the rest"  # of a tensor of which a view is saved
 
 
 def layer_activations(
@@ -35,7 +37,7 @@ def layer_activations(
 
     Args:
         model: a `Model` of a family whose layer is described: GPT-2, LLaMA, Mistral,
-            Qwen2, Qwen3, Gemma 2, Gemma 3, Mixtral, Qwen3 MoE.
+            Qwen2, Qwen3, Gemma 2, Gemma 3, Mixtral, Qwen3 MoE, DeepSeek-V3.
         attention: the kernel, "eager", "flash", "efficient" or "math"; "eager" alone
             caps scores, as Gemma 2 does.
         recompute: "none"; "full", each layer from its input; "core_attention", all
@@ -116,7 +118,7 @@ def training_activations(
         for group in range(1, tape.groups + 1)
         for row in _layer_rows(tape, group, recompute)
     ]
-    rows += _rows([each for each in tape.operations if each.group == 0])
+    rows += _rows(tape, [each for each in tape.operations if each.group == 0])
     if frozen:  # its gradient is asked for, so autograd holds it
         rows.append(_row(tape.operations[0].output, S.One, OUTSIDE))
     rows += _positions(tape, recompute)
@@ -141,8 +143,11 @@ def _tape(model, attention, recompute, precision, profile, frozen, head=True) ->
     if attention != "eager" and model.caps.get("scores"):
         rule = "does not exist for capped scores; there is: eager"
         raise ConfigError("attention", attention, rule)
-    if any(layers.sparse for layers in model.layers):
-        _check_experts(model, recompute, precision, profile)
+    if model.c_kv or any(layers.sparse for layers in model.layers):
+        _check_described(model, recompute, precision, profile)
+    if model.c_kv and attention == "flash":
+        rule = "is not derived yet for latent attention: it takes one width of heads"
+        raise ConfigError("attention", attention, rule)
     if precision == "autocast" and model.family == "gpt2":
         rule = "is not derived yet for gpt2, whose softmax autocast would widen"
         raise ConfigError("precision", precision, rule)
@@ -156,8 +161,8 @@ def _tape(model, attention, recompute, precision, profile, frozen, head=True) ->
     return forward(model, run=run)
 
 
-def _check_experts(model, recompute, precision, profile) -> None:
-    """Refuse what is not derived for routed experts.
+def _check_described(model, recompute, precision, profile) -> None:
+    """Refuse what is not derived for routed experts, and for latent attention.
 
     Raises:
         ConfigError: naming it.
@@ -168,10 +173,10 @@ def _check_experts(model, recompute, precision, profile) -> None:
         ("profile", profile, profile == "transformers"),
         ("output_router_logits", True, not model.router_loss),
         ("router_jitter_noise", "> 0", not model.dropout.get("router")),
-        ("hidden_act", "relu", model.activation != "relu"),
     ):
         if not derived:
-            raise ConfigError(name, value, "is not derived yet for routed experts")
+            rule = "is not derived yet for routed experts or latent attention"
+            raise ConfigError(name, value, rule)
 
 
 def _layer_rows(tape: Tape, group: int, recompute: str, count=None) -> list[Tensor]:
@@ -181,8 +186,8 @@ def _layer_rows(tape: Tape, group: int, recompute: str, count=None) -> list[Tens
     if recompute == "full":
         return [source]
     if recompute == "matmuls":
-        return [source, *_rows(inside, times, _kept_by_products)]
-    return _rows(inside, times)
+        return [source, *_rows(tape, inside, times, _kept_by_products)]
+    return _rows(tape, inside, times)
 
 
 def _kept_by_products(operation):
@@ -192,17 +197,40 @@ def _kept_by_products(operation):
 
 
 def _rows(
-    operations, count=None, kept=lambda operation: operation.saved
+    tape, operations, count=None, kept=lambda operation: operation.saved
 ) -> list[Tensor]:
     """Give each saved tensor once, as often as the operation that saves it runs."""
-    rows, seen = [], set()
+    rows, seen, parts = [], set(), {}
     for operation in operations:
         for tensor in () if operation.kind == "rotate" else kept(operation):
             if tensor not in seen:
                 times = operation.count if count is None else count
                 rows.append(_row(tensor, times, _part(operation)))
                 seen.add(tensor)
-    return rows
+                for storage, holds in tensor.memory:
+                    if storage in tape.parted:
+                        found = parts.setdefault(storage, (rows[-1], []))
+                        found[1].append((tensor.shape, holds))
+    return rows + [
+        row
+        for storage, (first, views) in parts.items()
+        for row in _rest(storage, first, views)
+    ]
+
+
+def _rest(storage, first: Tensor, views) -> list[Tensor]:
+    """Give what is alive of a storage beside the saved views of it."""
+    *tokens, width = storage.shape
+    held = Or(*(holds for _, holds in views))
+    seen = sum(prod(shape) / prod(tokens) * number(holds) for shape, holds in views)
+    rest = expand(width * number(held) - seen)
+    if all(holds == held for _, holds in views):
+        rest = expand(width - sum(prod(shape) / prod(tokens) for shape, _ in views))
+        rest *= number(held)
+    if rest == 0:
+        return []
+    name = storage.name + REST
+    return [Tensor(name, (*tokens, rest), storage.dtype, first.count, first.part)]
 
 
 def _part(operation) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 from html import escape
 from itertools import zip_longest
 
-from .activations import layer_activations, training_activations
+from .activations import REST, layer_activations, training_activations
 from .compute import flops
 from .errors import ConfigError, choose
 from .fields import DATA
@@ -205,7 +205,11 @@ def against_saved_tensors(name: str, b: int, s: int) -> Check:
     case, saved = _activation_case(name, b, s)
     kept = choose("record", "tensors", saved)
     ledger = _first_layer(load_model(case["config"]), **case["choices"])
-    rows = ledger.substitute({"b": b, "s": s}).rows
+    rows = [
+        row
+        for row in ledger.substitute({"b": b, "s": s}).rows
+        if not row.name.endswith(REST)  # alive, but not saved
+    ]
     derived = sorted((row.dtype.torch, int(row.bytes), i) for i, row in enumerate(rows))
     lines = {}
     pairs = zip_longest(derived, kept, fillvalue=("missing", 0, len(rows)))

@@ -203,7 +203,9 @@ class Maker:
         probes = [_attempt(each.model) for each in found]
         if all(isinstance(each, ConfigError) for each in probes):
             return str(probes[0])
-        kept = reduced(found, [getattr(each, "rows", str(each)) for each in probes])
+        kept = reduced(
+            found, [e.rows if isinstance(e, Ledger) else str(e) for e in probes]
+        )
         return {
             kernel: {each: self._activations(kept, kernel, each) for each in RECOMPUTE}
             for kernel in KERNELS

@@ -8,7 +8,9 @@ Source: transformers' integrations/moe.py and the routers of its modeling files.
 
 
 def route(tape, scores, active, *, normalised: bool, dtype: str):
-    """Choose experts by the largest probabilities, in fp32: their weights (b, s, E_k).
+    """Choose experts by the largest shares, in fp32: their weights (b, s, E_k).
+
+    Shares are a softmax or a sigmoid of the scores: both keep their result.
 
     Args:
         tape: makes and saves tensors.
@@ -19,7 +21,7 @@ def route(tape, scores, active, *, normalised: bool, dtype: str):
     """
     tokens = scores.shape[:-1]
     chosen = tape.make("chosen experts", (*tokens, active), "int64")
-    shares = tape.make("router's softmax", scores.shape, "fp32")
+    shares = tape.make("router's shares", scores.shape, "fp32")
     weights = tape.make("weights", (*tokens, active), "fp32", saved=(shares, chosen))
     if normalised:
         total = tape.make("sum of the weights", (*tokens, 1), "fp32")
@@ -40,7 +42,7 @@ def grouped(tape, x, weights, experts, width, function: str):
     packed = tape.make(
         "gate_up_proj", (*rows, 2 * width), saved=(ends, *([sorted_x] * learns))
     )
-    gate, up = (tape.view(packed, name, width) for name in ("gate", "up"))
+    gate, up = (tape.part(packed, name, width) for name in ("gate", "up"))
     gate = tape.activated(gate, function)
     product = tape.make("product", gate.shape, saved=(gate, up))
     y = tape.make("down_proj", sorted_x.shape, saved=(product,) if learns else ())

@@ -187,10 +187,13 @@ def _softmax(heads: Heads, masked):
 
 def math(heads: Heads) -> tuple:
     """Plain operations in fp32; what is made in between is not derived."""
-    tape, width = heads.tape, heads.queries.shape[-1] / heads.a
-    kept = []
-    for name in ("queries", "repeated keys", "repeated values"):
-        rows = heads.queries if name == "queries" else heads.keys
+    tape, kept = heads.tape, []
+    inner, outer = (x.shape[-1] / heads.k for x in (heads.keys, heads.values))
+    for name, rows, width in (
+        ("queries", heads.queries, inner),
+        ("repeated keys", heads.keys, inner),
+        ("repeated values", heads.values, outer),
+    ):
         shape = (b, heads.a, rows.shape[1], width)
         kept.append(tape.make(f"{name} in fp32", shape, "fp32"))
     kept.append(tape.make("softmax", heads.map, "fp32"))

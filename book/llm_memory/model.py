@@ -31,6 +31,7 @@ FLAGS = {
     "gate_up": "one matrix holds gate and up",
     "correction_bias": "the router adds a bias that is a buffer",
     "normalised_routes": "the weights of a token's experts are divided by their sum",
+    "wide_router": "the router multiplies in fp32",
     "wide_routes": "the weights of a token's experts are fp32",
     "router_loss": "the router has a loss of its own",
     "norm_affine": "the norms have parameters",

@@ -54,6 +54,7 @@ class Recorder:
         self.groups = 0
         self.output: Activation | None = None
         self._scope = Scope()
+        self.parted: set[Storage] = set()
         self._saved: list[Activation] = []
         self._positions = lambda: None
 

@@ -60,7 +60,7 @@ class Tape(Recorder):
 
     def linear(
         self, x, name, width, *, bias=False, split=None, heads=(), role="matrix",
-        transposed=False, checkpoint="", shared=None, by_head=None,
+        transposed=False, checkpoint="", shared=None, by_head=None, wide=False,
     ) -> Activation:  # fmt: skip
         """Multiply the last axis: (…, in) → (…, width).
 
@@ -75,6 +75,7 @@ class Tape(Recorder):
             checkpoint: the module's name in the file, inside the layer, if it differs.
             shared: use this parameter, loaded earlier, in place of an own one.
             by_head: heads of the output, if its gradient comes sorted by head.
+            wide: multiply copies in fp32, of the input and of the matrix.
         """
         if role == "head" and not self.run.head:
             return x
@@ -94,15 +95,19 @@ class Tape(Recorder):
                     f"{name}.bias", (width,), "bias", split=axis, heads=heads
                 )
             )
-        read = self._cast(x)
+        read = (
+            self.make(f"{x.name} in fp32", x.shape, "fp32") if wide else self._cast(x)
+        )
         kept = [] if self.run.frozen else [read]
+        if wide:
+            kept.append(self.make(f"{name}.weight in fp32", shape, "fp32"))
         if self.run.precision == "autocast":
             kept.append(self.make(f"{name}.weight in bf16", shape))
         used = [shared, *own] if shared else own
         edges = (used[0], x, *used[1:])
         output = self.make(
-            name, (*x.shape[:-1], width), of=edges, rule=gradients.linear(*used),
-            saved=kept,
+            name, (*x.shape[:-1], width), "fp32" if wide else "bf16", of=edges,
+            rule=gradients.linear(*used), saved=kept,
         )  # fmt: skip
         if by_head is not None:
             output = self.look(output, gradients.sorted_by_token(by_head))
@@ -295,6 +300,15 @@ class Tape(Recorder):
         """The same memory with another last axis, or part of it."""
         sizes = tuple(sympify(size) for size in (*x.shape[:-1], *last))
         return self.look(x, name=self._scope.prefix + name, shape=sizes)
+
+    def part(self, x, name, width) -> Activation:
+        """Part of the last axis, which holds the whole of the memory."""
+        self.parted.update(storage for storage, _ in x.memory)
+        return self.view(x, name, width)
+
+    def join(self, name, inputs, shape) -> Activation:
+        """Copy tensors side by side into a new one; nothing is saved."""
+        return self._append("join", inputs, self.make(name, shape))
 
     def look(self, x, rule=None, name=None, shape=None, node=None) -> Activation:
         """The same memory in another way; `rule` if its backward makes something.

@@ -37,17 +37,23 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     expanded = tape.linear(
         latent, "kv_b_proj", a * (d_n + d_v), split="output", heads=(a,)
     )
+    keys = tape.join("keys", (expanded, rotated), (*x.shape[:-1], queries))
+    values = tape.part(expanded, "values", a * d_v)
+    del expanded
     keys, values = tape.cache(
         (
-            tape.view(expanded, "keys", queries),
+            keys,
             Cached("keys", "keys", a, d_n + d_r, layout="expanded"),
         ),
         (
-            tape.view(expanded, "values", a * d_v),
+            values,
             Cached("values", "values", a, d_v, layout="expanded"),
         ),
     )
-    y, weights = tape.attention(q, keys, values, a, a)  # (b, s, a·d_v)
+    dropout = model.dropout["attention"]
+    y, weights = tape.attention(  # (b, s, a·d_v)
+        q, keys, values, a, a, dropout=dropout
+    )
     y = tape.linear(y, "o_proj", model.h, bias=bias, split="input", heads=(a,))
     return y, weights
 

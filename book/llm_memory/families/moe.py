@@ -18,8 +18,9 @@ def mlp(tape: Tape, model, x: Activation) -> Activation:
     with tape.scope(part="router"):
         file_name = MIXTRAL_ROUTER if mixtral else ""
         routes = tape.linear(  # (b, s, E)
-            x, "gate", model.E, role="router", checkpoint=file_name
-        )
+            x, "gate", model.E, role="router", checkpoint=file_name,
+            wide=model.wide_router,
+        )  # fmt: skip
         if model.correction_bias:
             routes = tape.add_buffer(routes, "gate.e_score_correction_bias")
         weights = tape.route(

@@ -8,6 +8,8 @@ meta device PyTorch would fall back to plain operations.
 import contextlib
 import functools
 import sys
+import weakref
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -119,7 +121,10 @@ def layer_alive(model, choices: dict, b: int, s: int) -> int:
 
 
 def layer_tensors(model, choices: dict, b: int, s: int) -> list:
-    """Return (data type, bytes) of each tensor that autograd packs, parameters not."""
+    """Return (data type, bytes) of each tensor that autograd holds, parameters not.
+
+    What a part of the graph packed that nothing leads back to is not held.
+    """
     run, leaf = _layer(model, choices, b, s)
     foreign = {each.untyped_storage() for each in _outside(model, run)}
     packed = {}
@@ -129,16 +134,26 @@ def layer_tensors(model, choices: dict, b: int, s: int) -> list:
         if storage not in foreign:
             size = min(tensor.numel() * tensor.element_size(), storage.nbytes())
             key = (storage, tensor.storage_offset())
-            packed[key] = (framework.short_name(tensor.dtype), size)
-        return tensor
+            held = Held(tensor)
+            packed[weakref.ref(held)] = key, (framework.short_name(tensor.dtype), size)
+            return held
+        return Held(tensor)
 
     with (
         _precision(choices),
-        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor),
     ):
         output = run(leaf * 1)
+    found = dict(row for held, row in packed.items() if held() is not None)
     del output
-    return sorted(packed.values())
+    return sorted(found.values())
+
+
+@dataclass(eq=False)
+class Held:
+    """A saved tensor, alive for as long as autograd keeps it."""
+
+    tensor: torch.Tensor
 
 
 def model_alive(model, choices: dict, b: int, s: int) -> int:

@@ -310,6 +310,7 @@ MIXTRAL = GROUPED | {
 }
 QWEN3_MOE = GROUPED | EXPERTS | {"model_type": "qwen3_moe", "head_dim": 20}
 QWEN3_MOE |= {"moe_intermediate_size": 40}
+DEEPSEEK = LATENT | {"model_type": "deepseek_v3", "moe_intermediate_size": 24}
 # Layers that are described for training; a name of one word is counted in FLOPs, too.
 DESCRIBED = {
     "gemma2": GEMMA2,
@@ -343,6 +344,27 @@ DESCRIBED = {
     },
     "qwen3_moe first sparse": QWEN3_MOE
     | {"mlp_only_layers": [1], "num_hidden_layers": 2, "tie_word_embeddings": True},
+    "deepseek_v3": DEEPSEEK | {"first_k_dense_replace": 2},
+    "deepseek_v3 all sparse": DEEPSEEK
+    | {
+        "first_k_dense_replace": 0,
+        "num_hidden_layers": 1,
+        "q_lora_rank": None,
+        "attention_bias": True,
+        "attention_dropout": 0.1,
+        "norm_topk_prob": False,
+        "num_experts_per_tok": 3,
+    },
+    "deepseek_v3 all dense": DEEPSEEK
+    | {"first_k_dense_replace": 3, "num_hidden_layers": 3},
+    "deepseek_v3 one head": DEEPSEEK
+    | {
+        "first_k_dense_replace": 1,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+        "hidden_act": "relu",
+    },
     "gemma3_text capped": GEMMA3
     | {"sliding_window_pattern": 2, "final_logit_softcapping": 30.0},
 }
@@ -375,6 +397,7 @@ TRAINED_FOR_REAL = (
     ("Gemma-2-9B", "full", 1, 4096),
     ("Mixtral-8x7B", "eager", 1, 2048),
     ("Qwen3-30B-A3B", "flash", 1, 4096),
+    ("DeepSeek-V3", "efficient", 1, 4096),
 )
 
 
@@ -433,7 +456,9 @@ def _is_described(config: dict, choices: dict) -> bool:
     if kind == "gemma2":  # capped scores, which PyTorch's kernels do not have
         capped = config.get("attn_logit_softcapping", True) is not None
         return choices["attention"] == "eager" or not capped
-    if kind in ("mixtral", "qwen3_moe"):
+    if kind == "deepseek_v3" and choices["attention"] == "flash":
+        return False  # keys are wider than values
+    if kind in ("mixtral", "qwen3_moe", "deepseek_v3"):
         return not autocast and choices["recompute"] != "matmuls"
     return True
 

@@ -5,21 +5,26 @@ repeats for all query heads before it caches them; serving engines keep the k he
 Source: Almazrouei et al. (2023) and transformers' modeling_falcon.py.
 """
 
-from ..operations import Activation, Cached
+from ..operations import Activation, Cached, Parameter
 from ..tape import Tape
 from .llama import head
 
 
 def forward(tape: Tape, model) -> Activation:
     """Embedding, layers, final norm, head."""
-    x = tape.embedding("transformer.word_embeddings", model.V, model.h)
+    x, embedding = body(tape, model, "word_embeddings", layer)
+    return head(tape, model, x, embedding)
+
+
+def body(tape: Tape, model, table: str, block) -> tuple[Activation, Parameter]:
+    """All but the head: the normed hidden states, and the embedding's matrix."""
+    x = tape.embedding(f"transformer.{table}", model.V, model.h)
     embedding = tape.parameters[0]
     tables = tape.rotary_tables(x, tape.positions(), model.d)
     for layers in model.layers:
         with tape.scope("transformer.h.{i}.", layers.count):
-            x = layer(tape, model, x, tables)
-    x = tape.norm(x, "transformer.ln_f", "layer_norm")
-    return head(tape, model, x, embedding)
+            x = block(tape, model, x, tables)
+    return tape.norm(x, "transformer.ln_f", "layer_norm"), embedding
 
 
 def layer(tape: Tape, model, x: Activation, tables) -> Activation:

@@ -5,17 +5,12 @@ Source: Wang and Komatsuzaki (2021) and transformers' modeling_gptj.py.
 
 from ..operations import Activation, Cached
 from ..tape import Tape
+from .falcon import body
 
 
 def forward(tape: Tape, model) -> Activation:
     """Embedding, layers, final norm, head."""
-    x = tape.embedding("transformer.wte", model.V, model.h)
-    embedding = tape.parameters[0]
-    tables = tape.rotary_tables(x, tape.positions(), model.d)
-    for layers in model.layers:
-        with tape.scope("transformer.h.{i}.", layers.count):
-            x = layer(tape, model, x, tables)
-    x = tape.norm(x, "transformer.ln_f", "layer_norm")
+    x, embedding = body(tape, model, "wte", layer)
     with tape.scope(part="head"):
         return tape.linear(
             tape.last_tokens(x), "lm_head", model.V, bias=True, role="head",

@@ -79,8 +79,8 @@ def measure() -> dict:
 
 
 def _one(config: dict, choices: dict, b: int, s: int) -> dict:
-    with _native_dropout():
-        model = _build(config, choices)
+    with native_dropout():
+        model = build(config, choices)
         model.config._experts_implementation = "grouped_mm"  # transformers' default
         result = {"layer": layer_alive(model, choices, b, s)}
         result["model"] = model_alive(model, choices, b, s)
@@ -89,7 +89,7 @@ def _one(config: dict, choices: dict, b: int, s: int) -> dict:
     return result
 
 
-def _build(config: dict, choices: dict):
+def build(config: dict, choices: dict):
     wide = choices["precision"] == "autocast"
     kind, device = (torch.float32, "cpu") if wide else (torch.bfloat16, "meta")
     model = framework.build(config, kind, device)
@@ -159,15 +159,11 @@ class Held:
 def model_alive(model, choices: dict, b: int, s: int) -> int:
     """Return the bytes alive after the whole forward with labels."""
     ids = torch.zeros((b, s), dtype=torch.long, device=model.device)
-    labels, mask = ids.clone(), _mask(model, b, s)
-    options = _checkpointing(choices)
-    if options:
-        model.activation_checkpointing_enable(options)
-    with Live() as live, _precision(choices):
+    labels, mask = ids.clone(), additive_mask(model, b, s)
+    with recomputing(model, choices), Live() as live, _precision(choices):
         output = model(ids, labels=labels, attention_mask=mask, use_cache=False)
     alive = live.now
     del output
-    model.activation_checkpointing_disable()
     return alive
 
 
@@ -178,7 +174,7 @@ def _layer(model, choices: dict, b: int, s: int):
     kind = next(model.parameters()).dtype
     shape = (b, s, model.config.hidden_size)
     leaf = torch.empty(shape, dtype=kind, device=model.device, requires_grad=True)
-    options = {"attention_mask": _mask(model, b, s)}
+    options = {"attention_mask": additive_mask(model, b, s)}
     if not gpt2:
         positions = torch.arange(s, device=model.device)[None]
         types = getattr(model.model.rotary_emb, "layer_types", None)
@@ -198,7 +194,7 @@ def _outside(model, run) -> list:
     return [*given, *run.keywords.get("position_embeddings", ())]
 
 
-def _mask(model, b: int, s: int):
+def additive_mask(model, b: int, s: int):
     kind = next(model.parameters()).dtype
     return torch.zeros((b, 1, s, s), dtype=kind, device=model.device)
 
@@ -224,7 +220,7 @@ def _precision(choices: dict):
 
 
 @contextlib.contextmanager
-def _native_dropout():
+def native_dropout():
     """Let dropout keep a mask of bytes, as on CUDA; on meta it keeps a product."""
 
     def dropout(x, p=0.5, training=True, inplace=False):
@@ -235,3 +231,23 @@ def _native_dropout():
         yield
     finally:
         F.dropout = own
+
+
+@contextlib.contextmanager
+def trained(config: dict, choices: dict, b: int, s: int):
+    """Give a model that recomputes as chosen, token ids, labels and a mask."""
+    with native_dropout():
+        model = build(config, choices)
+        with recomputing(model, choices):
+            ids = torch.zeros((b, s), dtype=torch.long, device="meta")
+            yield model, ids, ids.clone(), additive_mask(model, b, s)
+
+
+@contextlib.contextmanager
+def recomputing(model, choices: dict):
+    """Let a model checkpoint its layers as chosen, inside the `with` block."""
+    options = _checkpointing(choices)
+    if options:
+        model.activation_checkpointing_enable(options)
+    yield
+    model.activation_checkpointing_disable()

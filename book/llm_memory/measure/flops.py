@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers.cache_utils import DynamicCache
 
 from . import cases
-from .activations import _build, _checkpointing, _mask, _native_dropout
+from .activations import additive_mask, build, native_dropout, recomputing
 
 
 def measure() -> dict:
@@ -22,8 +22,8 @@ def measure() -> dict:
     """
     result = {}
     for name, (config, choices, shapes) in cases.flop_cases().items():
-        with _native_dropout():
-            model = _build(config, choices)
+        with native_dropout():
+            model = build(config, choices)
             steps = {f"{b},{s}": step(model, choices, b, s) for b, s in shapes}
             plain = shapes if choices["recompute"] == "none" else ()
             decode = {f"{b},{t}": decoding(model, b, t) for b, t in plain}
@@ -41,18 +41,15 @@ def measure() -> dict:
 def step(model, choices: dict, b: int, s: int) -> tuple[int, int, dict]:
     """Return the FLOPs of a forward and of its backward, and those by module."""
     ids = torch.zeros((b, s), dtype=torch.long, device="meta")
-    options = _checkpointing(choices)
-    if options:
-        model.activation_checkpointing_enable(options)
-    given = {"attention_mask": _mask(model, b, s), "use_cache": False}
+    given = {"attention_mask": additive_mask(model, b, s), "use_cache": False}
     if model.config.model_type == "opt":  # which else makes them of a mask per token
         given["position_ids"] = ids
     model.train()
-    with FlopCounterMode(display=False) as forward:
-        loss = model(ids, labels=ids.clone(), **given).loss
-    with FlopCounterMode(display=False) as backward:
-        loss.backward()
-    model.activation_checkpointing_disable()
+    with recomputing(model, choices):
+        with FlopCounterMode(display=False) as forward:
+            loss = model(ids, labels=ids.clone(), **given).loss
+        with FlopCounterMode(display=False) as backward:
+            loss.backward()
     return (
         forward.get_total_flops(),
         backward.get_total_flops(),

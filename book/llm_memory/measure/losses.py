@@ -6,7 +6,6 @@ all else that it made and autograd does not hold is released when it ends.
 
 from collections import Counter
 
-import torch
 import torch.nn.functional as F
 from torch.nn import LinearCrossEntropyOptions
 from torch.utils.checkpoint import checkpoint
@@ -35,15 +34,8 @@ def measure() -> dict:
 
 def alive(config, choices, loss, chunks, b, s) -> dict[int, int]:
     """Return how many storages of each size are alive after forward and loss."""
-    with activations._native_dropout():
-        model = activations._build(config, choices)
-        options = activations._checkpointing(choices)
-        if options:
-            model.activation_checkpointing_enable(options)
-        ids = torch.zeros((b, s), dtype=torch.long, device="meta")
-        labels, mask = ids.clone(), activations._mask(model, b, s)
-        with Live() as live:
-            output = LOSSES[loss](model, ids, labels, mask, chunks)  # noqa: F841
+    with activations.trained(config, choices, b, s) as given, Live() as live:
+        output = LOSSES[loss](*given, chunks)  # noqa: F841
     return dict(sorted(Counter(live.sizes).items()))
 
 

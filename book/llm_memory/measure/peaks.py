@@ -107,17 +107,11 @@ def training(**case) -> dict:
 def _train(
     live, config, choices, b, s, micro_steps=1, loss="plain", chunks=None
 ) -> dict:
-    with activations._native_dropout():
-        model = activations._build(config, choices)
-        options = activations._checkpointing(choices)
-        if options:
-            model.activation_checkpointing_enable(options)
-        ids = torch.zeros((b, s), dtype=torch.long, device="meta")
-        labels, mask = ids.clone(), activations._mask(model, b, s)
+    with activations.trained(config, choices, b, s) as given:
         for _ in range(micro_steps):
             live.peak = live.now
             with live:
-                output = losses.LOSSES[loss](model, ids, labels, mask, chunks)
+                output = losses.LOSSES[loss](*given, chunks)
                 forward, live.peak = live.peak, live.now
                 getattr(output, "loss", output).backward()
                 del output

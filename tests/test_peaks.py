@@ -74,9 +74,15 @@ def test_after_every_operation_what_pytorch_has_is_alive(name):
 
 
 def test_random_cases_are_many_and_reach_the_corners():
-    assert len(INFERENCE) >= 240 and len(TRAINING) >= 120
+    assert len(INFERENCE) >= 300 and len(TRAINING) >= 200
     for cases in (INFERENCE.values(), TRAINING.values()):
-        configs = [case["config"] for case in cases]
+        every = [case["config"] for case in cases]
+        configs = [config for config in every if config["model_type"] != "gpt2"]
+        gpt2 = [config for config in every if config["model_type"] == "gpt2"]
+        assert len(gpt2) >= 60
+        for field in ("n_layer", "n_head"):
+            assert {1, 2, 3} <= {config[field] for config in gpt2}
+        assert {0, 0.1} == {config["embd_pdrop"] for config in gpt2}
         for field in ("num_hidden_layers", "num_key_value_heads"):
             assert {1, 2, 3} <= {config[field] for config in configs}
         assert {1, 2, 3} <= {case["b"] for case in cases}
@@ -222,12 +228,25 @@ def test_bad_input_is_refused_by_name(call, message):
         call(load_model("Qwen3-0.6B"))
 
 
-@pytest.mark.parametrize("name", ["Mixtral-8x7B", "DeepSeek-V3", "GPT-2-xl"])
+@pytest.mark.parametrize("name", ["Mixtral-8x7B", "DeepSeek-V3"])
 def test_other_families_are_refused_by_name(name):
     model = load_model(name)
     for peak in (prefill_peak, decode_peak, training_peak):
         with pytest.raises(ConfigError, match="not derived yet"):
             peak(model)
+
+
+def test_an_activation_function_of_unknown_kernels_is_refused():
+    config = next(
+        each["config"] for each in MOMENTS.values() if "n_embd" in each["config"]
+    )
+    model = load_model(config | {"activation_function": "quick_gelu"})
+    for peak in (prefill_peak, decode_peak, training_peak):
+        with pytest.raises(ConfigError, match=r"^activation function = 'quick_gelu'"):
+            peak(model)
+    with pytest.raises(ConfigError, match=r"^reorder_and_upcast_attn"):
+        load_model(config | {"reorder_and_upcast_attn": True})
+    load_model(config | {"reorder_and_upcast_attn": False})
 
 
 def test_what_is_alive_after_the_forward_is_what_training_activations_say():

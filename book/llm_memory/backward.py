@@ -21,16 +21,16 @@ class Graph:
         self.frame: Frame | None = None
         self.refilled: list[Node] | None = None
 
-    def add(self, rule, of, saved, scope, saves_output=False) -> Node | None:
+    def add(self, rule, of, saved, scope, saves=False) -> Node | None:
         """Append a kernel's node, and count who will send a gradient to a parameter.
 
         In a checkpointed block the node waits for its saved tensors; when the block
-        runs again, they are filled in.
+        runs again, they are filled in. `saves` says that some are the kernel's outputs.
         """
         if self.refilled is not None:
-            return self._refill(saved, saves_output)
+            return self._refill(saved, saves)
         edges = (x.node if isinstance(x, Activation) else x for x in of)
-        frame = self.frame if saved or saves_output else None
+        frame = self.frame if saved or saves else None
         node = Node(rule, tuple(edges), [] if frame else list(saved), scope, frame)
         if frame:
             frame.wait(node)
@@ -40,12 +40,12 @@ class Graph:
                 self.uses[edge.name] = self.uses.get(edge.name, 0) + 1
         return node
 
-    def _refill(self, saved, saves_output) -> Node | None:
-        if not saved and not saves_output:
+    def _refill(self, saved, saves) -> Node | None:
+        if not saved and not saves:
             return None
         node = self.refilled.pop(0)
         node.saved += saved
-        if not self.refilled and not saves_output:
+        if not self.refilled and not saves:
             raise Stop
         return node
 
@@ -53,6 +53,9 @@ class Graph:
         """Save a kernel's output for its own backward."""
         if node.frame is None or self.refilled is not None:
             node.saved.append(output)
+
+    def kernel_ended(self) -> None:
+        """Note that a kernel has made outputs of which some are saved."""
         if self.refilled == []:
             raise Stop
 

@@ -97,6 +97,16 @@ def same(tape, saved, grad):
     return grad, grad
 
 
+def same_for_all(shape):
+    """Pass the gradient on; for what all sequences share, its sum over them."""
+
+    def rule(tape, saved, grad):
+        name = "gradient, summed over sequences"
+        return grad, tape.copy(grad, name, shape, unless=Eq(b, 1))
+
+    return rule
+
+
 def cast(dtype):
     """Cast the gradient back."""
 

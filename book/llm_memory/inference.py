@@ -13,7 +13,7 @@ from .symbols import b, s, t
 from .timeline import Timeline, ordered
 from .weights import weights
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gpt2")
 KERNELS = ("eager", "flash", "efficient")
 KEPT = {"last": S.One, "all": None}
 CACHES = {"dynamic": False, "static": True}
@@ -36,7 +36,7 @@ def prefill_peak(
     in: weights, token ids, the attention mask.
 
     Args:
-        model: a `Model` of LLaMA, Mistral, Qwen2 or Qwen3.
+        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3 or GPT-2.
         attention: the kernel, "eager", "flash" or "efficient".
         logits: of the "last" token of each sequence, or of "all".
         cache: "dynamic" joins old and new tokens in a new tensor, as transformers

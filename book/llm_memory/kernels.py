@@ -151,7 +151,9 @@ def eager(heads: Heads) -> tuple:
         weights = tape.make(
             "attention map", square,
             of=(weights,), rule=gradients.like("of the dropout"), saved=(mask,),
+            makes_saved=True,
         )  # fmt: skip
+        del mask
     right = heads.folded(values, heads.values)
     by_head = tape.make(
         "attention by head", heads.shape,

@@ -129,7 +129,7 @@ class Recorder:
 
     def make(
         self, name, shape, dtype="bf16", prefix=None,
-        of=(), rule=None, saved=(), saves_output=False,
+        of=(), rule=None, saved=(), saves_output=False, makes_saved=False,
     ) -> Activation:  # fmt: skip
         """Run a kernel: its output, in memory of its own.
 
@@ -140,14 +140,18 @@ class Recorder:
             rule: the kernel's backward, one of `gradients`; None: it has none.
             saved: what is kept for the rule.
             saves_output: keep the output too.
+            makes_saved: the kernel makes what is saved, as it makes the output.
         """
-        node = self._node(rule, of, saved, saves_output) if rule else None
+        saves = saves_output or makes_saved
+        node = self._node(rule, of, saved, saves) if rule else None
         output = self._watch(self._new(name, shape, dtype, prefix, node=node))
         self._record(output)
         if not self.timeline:
             self._saved += (*saved, *([output] if saves_output else ()))
         if saves_output and node:
             self.graph.keep_output(node, output)
+        if saves and node:
+            self.graph.kernel_ended()
         return output
 
     def copy(
@@ -182,10 +186,10 @@ class Recorder:
         self._record(new)
         return new
 
-    def _node(self, rule, of, saved, saves_output=False):
+    def _node(self, rule, of, saved, saves=False):
         if self.graph is None:
             return None
-        return self.graph.add(rule, of, saved, self._scope, saves_output)
+        return self.graph.add(rule, of, saved, self._scope, saves)
 
     def sum_of(self, first, second) -> Activation:
         """Add two gradients of one tensor."""

@@ -11,25 +11,34 @@ from dataclasses import replace
 
 from sympy import Expr, Min, sympify
 
-from . import experts, gradients, norms, rotary
-from .kernels import KERNELS, Heads, mask, recomputed
+from . import experts, gelu, gradients, norms, rotary
+from .errors import choose
+from .kernels import KERNELS, RECOMPUTES_SCORES, Heads, mask, recomputed
 from .operations import Activation, Cached, Run
 from .recorder import PARTS, Recorder
 from .symbols import b
 
 CACHE = "KV cache"
+OF_ONE_KERNEL = ("relu", "gelu", "gelu_pytorch_tanh", "silu", "swish")
 
 
 class Tape(Recorder):
     """The operations of one forward; each method appends one and returns its output."""
 
-    def embedding(self, name, rows, width, role="embedding", split=0) -> Activation:
-        """Look up one row per token: (b, s) ids → (b, s, width)."""
+    def embedding(
+        self, name, rows, width, role="embedding", split=0, positions=None
+    ) -> Activation:
+        """Look up one row per token, (b, s, width), or per position, (1, s, width).
+
+        Position ids are kept for the backward; token ids are the caller's.
+        """
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
         kind = "fp32" if self.run.precision == "autocast" else "bf16"
+        shape = positions.shape if positions else (b, self.run.tokens)
+        kept = (positions,) if positions and self.timeline else ()
         rows_of_tokens = self.make(
-            name, (b, self.run.tokens, width), kind,
-            of=(table,), rule=gradients.lookup(table),
+            name, (*shape, width), kind,
+            of=(table,), rule=gradients.lookup(table), saved=kept,
         )  # fmt: skip
         return self._append("embedding", (), rows_of_tokens, [table])
 
@@ -245,8 +254,10 @@ class Tape(Recorder):
         return self._append("add", (x,), self._like(name, x), [own])
 
     def add(self, x, y) -> Activation:
-        """x + y; nothing is saved."""
-        output = self._like("sum", x, of=(x, y), rule=gradients.same)
+        """x + y, y perhaps for all sequences alike; nothing is saved."""
+        alike = x.shape == y.shape
+        rule = gradients.same if alike else gradients.same_for_all(y.shape)
+        output = self._like("sum", x, of=(x, y), rule=rule)
         return self._append("add", (x, y), output)
 
     def multiply(self, x, y) -> Activation:
@@ -262,10 +273,11 @@ class Tape(Recorder):
 
     def activated(self, x, function: str) -> Activation:
         """As `activate`, within another operation."""
+        if function == "gelu_new":
+            return gelu.composed(self, x, function)
+        if self.timeline:
+            choose("activation function", function, dict.fromkeys(OF_ONE_KERNEL))
         kept = [] if function == "relu" else [x]
-        if function == "gelu_new":  # 0.5·x·(1 + tanh(…)), written as five operations
-            steps = ("0.5·x", "tanh", "1 + tanh")
-            kept += [self.make(f"{function} {step}", x.shape) for step in steps]
         return self._like(
             function, x, of=(x,), rule=gradients.like(f"of {function}"), saved=kept,
             saves_output=function == "relu",
@@ -296,10 +308,10 @@ class Tape(Recorder):
         """gate × up; a fused kernel keeps its inputs only."""
         return self.multiply(gate, up)
 
-    def view(self, x, name, *last) -> Activation:
+    def view(self, x, name, *last, node=None) -> Activation:
         """The same memory with another last axis, or part of it."""
         sizes = tuple(sympify(size) for size in (*x.shape[:-1], *last))
-        return self.look(x, name=self._scope.prefix + name, shape=sizes)
+        return self.look(x, None, self._scope.prefix + name, sizes, node)
 
     def part(self, x, name, width) -> Activation:
         """Part of the last axis, which holds the whole of the memory."""
@@ -309,6 +321,19 @@ class Tape(Recorder):
     def join(self, name, inputs, shape) -> Activation:
         """Copy tensors side by side into a new one; nothing is saved."""
         return self._append("join", inputs, self.make(name, shape))
+
+    def columns(self, x, names, width) -> list[Activation]:
+        """Parts of the last axis, all in x's memory; their gradients are joined."""
+        node = self._node(gradients.joined(x.shape), (x,), ())
+        if node:
+            node.joins = True
+        return [self.view(x, name, width, node=node) for name in names]
+
+    def by_token(self, x, heads) -> Activation:
+        """The same; where its gradient comes sorted by head, it is sorted by token."""
+        if self.run.attention in RECOMPUTES_SCORES:
+            return x
+        return self.look(x, gradients.sorted_by_token(heads))
 
     def look(self, x, rule=None, name=None, shape=None, node=None) -> Activation:
         """The same memory in another way; `rule` if its backward makes something.
@@ -346,7 +371,9 @@ class Tape(Recorder):
             return x
         mask = self.make("dropout mask", x.shape, "bool")
         rule = gradients.like("of the dropout")
-        output = self._like("dropout", x, of=(x,), rule=rule, saved=(mask,))
+        output = self._like(
+            "dropout", x, of=(x,), rule=rule, saved=(mask,), makes_saved=True
+        )
         return self._append("dropout", (x,), output)
 
     def rotary_tables(self, x, positions, width) -> tuple[Activation, Activation]:

@@ -19,7 +19,7 @@ from .symbols import b, s
 from .timeline import Group, Moment, Timeline, number, row
 from .training import training_states
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gpt2")
 KERNELS = ("eager", "flash", "efficient")
 RECOMPUTE = ("none", "full", "core_attention")
 IMPLEMENTATIONS = ("foreach", "fused")
@@ -137,7 +137,7 @@ def training_peak(
     output, logits included, is held until the backward ends.
 
     Args:
-        model: a `Model` of LLaMA, Mistral, Qwen2 or Qwen3.
+        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3 or GPT-2.
         attention: the kernel, "eager", "flash" or "efficient".
         recompute: "none", "full" or "core_attention", as in `layer_activations`.
         precision: "bf16": weights, gradients and optimizer states.

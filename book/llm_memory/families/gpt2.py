@@ -4,44 +4,66 @@ Source: Radford et al. (2019) and transformers' modeling_gpt2.py. Its Conv1D sto
 matrix as (in, out).
 """
 
-from ..operations import Activation, Cached
+from ..operations import Activation, Cached, Parameter
 from ..tape import Tape
 from .llama import head
 
 
 def forward(tape: Tape, model) -> Activation:
     """Token and position embedding, layers, final norm, head."""
-    x = tape.embedding("transformer.wte", model.V, model.h)
+    x, embedding = body(tape, model)
+    return head(tape, model, x, embedding)
+
+
+def body(tape: Tape, model) -> tuple[Activation, Parameter]:
+    """All but the head: the normed hidden states, and the embedding's matrix."""
+    tokens = tape.embedding("transformer.wte", model.V, model.h)
     embedding = tape.parameters[0]
-    positions = tape.embedding("transformer.wpe", model.C, model.h, "table", split=None)
-    x = tape.dropout(tape.add(x, positions), model.dropout["embedding"])
+    numbers = tape.positions()
+    positions = tape.embedding(
+        "transformer.wpe", model.C, model.h, "table", split=None, positions=numbers
+    )
+    x = tape.add(tokens, positions)
+    mask = tape.mask()
+    x = tape.dropout(x, model.dropout["embedding"])
     for layers in model.layers:
         with tape.scope("transformer.h.{i}.", layers.count):
-            x = layer(tape, model, x)
+            x = tape.carried(x)
+            x = tape.block(layer, model, x)
     x = tape.norm(x, "transformer.ln_f", "layer_norm")
-    return head(tape, model, x, embedding)
+    del mask
+    return x, embedding
 
 
 def layer(tape: Tape, model, x: Activation) -> Activation:
     """Attention and MLP, each a residual branch with a norm before it."""
-    y = tape.norm(x, "ln_1", "layer_norm")
+    residual = x
+    x = tape.norm(x, "ln_1", "layer_norm")
     with tape.scope("attn.", part="attention"):
-        y, _map = attention(tape, model, y)
-    x = tape.add(x, y)
-    y = tape.norm(x, "ln_2", "layer_norm")
+        attended, _map = attention(tape, model, x)
+    x = tape.add(attended, residual)
+    residual = x
+    x = tape.norm(x, "ln_2", "layer_norm")
     with tape.scope("mlp.", part="MLP"):
-        y = _linear(tape, y, "c_fc", model.f, "output")
-        y = tape.activate(y, model.activation)
-        y = _linear(tape, y, "c_proj", model.h, "input")
-        y = tape.dropout(y, model.dropout["residual"])
-    return tape.add(x, y)
+        y = mlp(tape, model, x)
+    return tape.add(residual, y)
+
+
+def mlp(tape: Tape, model, x: Activation) -> Activation:
+    """A wider layer, an activation function, and back."""
+    x = _linear(tape, x, "c_fc", model.f, "output")
+    x = tape.activate(x, model.activation)
+    x = _linear(tape, x, "c_proj", model.h, "input")
+    return tape.dropout(x, model.dropout["residual"])
 
 
 def attention(tape: Tape, model, x: Activation) -> tuple:
     """Multi-head attention: every query head has its own keys and values."""
     a, d = model.a, model.d
     packed = _linear(tape, x, "c_attn", 3 * model.h, "output", (a, a, a))
-    q, key, value = (tape.view(packed, name, model.h) for name in ("q", "k", "v"))
+    q, key, value = tape.columns(packed, ("q", "k", "v"), model.h)
+    del packed
+    value, q = tape.by_token(value, a), tape.by_token(q, a)
     key, value = tape.cache(
         (key, Cached("keys", "keys", a, d)), (value, Cached("values", "values", a, d))
     )

@@ -538,6 +538,25 @@ def random_config(rng, families) -> dict:
     return config
 
 
+def random_gpt2(rng) -> dict:
+    """Return a small GPT-2 with corners: one head, one layer, a head of one element."""
+    heads, dropout = rng.choice((1, 1, 2, 3)), rng.choice((0.0, 0.1))
+    return {
+        "model_type": "gpt2",
+        "vocab_size": rng.choice((7, 50, 320, 5000)),
+        "n_embd": heads * rng.randint(1, 24),
+        "n_layer": rng.choice((1, 1, 2, 3)),
+        "n_head": heads,
+        "n_inner": rng.choice((None, 3, 20, 300)),
+        "n_positions": rng.choice((100, 300)),
+        "activation_function": rng.choice(GPT2_ACTIVATIONS),
+        "attn_pdrop": rng.choice((dropout, dropout, 0.0)),
+        "resid_pdrop": dropout,
+        "embd_pdrop": rng.choice((dropout, dropout, 0.0)),
+        "tie_word_embeddings": rng.random() < 0.7,
+    }
+
+
 def with_windows(config: dict, rng) -> dict:
     """Return the config with windows on all layers, on some, or on none."""
     window = rng.choice((None, None, 2, 3, 9, 40))
@@ -551,6 +570,7 @@ def with_windows(config: dict, rng) -> dict:
     return windowed | {"use_sliding_window": True, "layer_types": types}
 
 
+GPT2_ACTIVATIONS = ("gelu_new", "gelu_new", "gelu", "gelu_pytorch_tanh", "relu")
 PEAK_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 PEAK_SIZES = (1, 1, 2, 3, 9, 33, 64, 100)
 PEAK_KERNELS = ("eager", "flash", "efficient")
@@ -581,6 +601,15 @@ def inference_peaks(rng):
         case = _inference(config, phase, "eager", "last", b, tokens)
         yield case | {"mask": "made"}
 
+    for _ in range(60):
+        config = random_gpt2(rng)
+        phase = rng.choice(("prefill", "prefill", "decode"))
+        attention, logits = rng.choice(PEAK_KERNELS), rng.choice(("last", "all"))
+        b, tokens = rng.choice((1, 1, 2, 3)), rng.choice(PEAK_SIZES)
+        case = _inference(config, phase, attention, logits, b, tokens)
+        made = attention == "eager" and rng.random() < 0.5
+        yield case | ({"mask": "made"} if made else {})
+
 
 def _inference(config, phase, attention, logits, b, tokens) -> dict:
     if phase == "decode":
@@ -607,12 +636,18 @@ def training_peaks(rng):
         yield {"config": configs()[name], "choices": choices, "b": b, "s": s}
     for _ in range(120):
         yield _random_step(rng)
+    for _ in range(80):
+        yield _step(random_gpt2(rng), rng)
 
 
 def _random_step(rng) -> dict:
     config = random_config(rng, PEAK_FAMILIES)
     if rng.random() < 0.15:
         config["attention_dropout"] = 0.1
+    return _step(config, rng)
+
+
+def _step(config: dict, rng) -> dict:
     recompute = rng.choice(("none", "none", "full", "core_attention"))
     kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
     choices = {"attention": rng.choice(kernels), "recompute": recompute}
@@ -640,14 +675,14 @@ def loss_peaks(rng):
         yield {"config": alone, "loss": loss, "chunks": chunks} | full
 
 
-MOMENTS = ("llama", "mistral", "qwen2", "qwen3")
+MOMENTS = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt2 no dropout")
 
 
 def moments() -> dict[str, dict]:
     """Return training steps of one layer, of which every operation is recorded."""
     plain = {
         f"{model}, {choice}": {
-            "config": TRAINED[model] | {"num_hidden_layers": 1},
+            "config": shallow(TRAINED[model], 1),
             "choices": CHOICES[choice],
             "b": 2,
             "s": 5,

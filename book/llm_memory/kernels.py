@@ -7,8 +7,9 @@ output is saved by the projection after it in any case.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
-from sympy import And, Eq, Expr, Ne, Not, Or, Piecewise, ceiling, false, sympify, true
+from sympy import And, Eq, Expr, Ne, Not, Or, Piecewise, ceiling, false, true
 
 from . import gradients
 from .symbols import b, s, t
@@ -79,9 +80,9 @@ class Heads:
 
         A single head is not copied but read again and again.
         """
-        single, same = Eq(self.k, 1), Eq(self.a, self.k)
+        single, same, viewed = _shared(self.a, self.k)
         rule = gradients.shared_heads(x.shape, same)
-        return self._all_heads(x, x, single, Or(single, same), rule)
+        return self._all_heads(x, x, single, viewed, rule)
 
     def folded(self, x, original, cast=False):
         """Return keys or values for one product over b·a: a copy if need be.
@@ -90,12 +91,9 @@ class Heads:
         has to be copied now, unless b is 1; keys that no cache has joined lie token by
         token, and are sorted by head.
         """
-        alone = false if cast else And(Eq(self.k, 1), Eq(b, 1))
-        joined = sympify(self.tape.run.cached is not None)
-        shared = Or(alone, Ne(self.k, 1))
-        sorted_already = Or(joined, self._lies_by_head(original))
-        same = Eq(self.a, self.k)
-        viewed = Or(And(same, sorted_already), And(Not(same), shared))
+        joined = self.tape.run.cached is not None
+        lies = self._lies_by_head(original)
+        alone, viewed = _folded(self.a, self.k, cast, joined, lies)
         if self.a == self.k:
             return self.tape.copy(x, x.name, unless=viewed, prefix="")
         return self._all_heads(x, original, alone, viewed)
@@ -106,16 +104,40 @@ class Heads:
 
     def _lies_by_head(self, x):
         heads = self.a if x is self.queries else self.k
-        one = Or(Eq(b, 1), Eq(heads, 1))
-        return one if self.packed else Or(one, Eq(x.shape[1], 1))
+        return _lie_by_head(heads, x.shape[1], self.packed)
 
     def _all_heads(self, x, original, single, viewed, rule=None):
         if self.a == self.k:
             return x
-        heads = Piecewise((1, single), (self.a, true))
-        shape = (b, heads, *self.repeated_shape(original)[2:])
+        shape = (b, _heads(self.a, single), *self.repeated_shape(original)[2:])
         name = f"{original.name.rpartition('.')[2]} repeated"
         return self.tape.copy(x, name, shape, viewed, rule=rule)
+
+
+# Conditions, which many tapes share.
+@cache
+def _lie_by_head(heads, tokens, packed: bool):
+    one = Or(Eq(b, 1), Eq(heads, 1))
+    return one if packed else Or(one, Eq(tokens, 1))
+
+
+@cache
+def _shared(a, k) -> tuple:
+    single, same = Eq(k, 1), Eq(a, k)
+    return single, same, Or(single, same)
+
+
+@cache
+def _folded(a, k, cast: bool, joined: bool, lies) -> tuple:
+    alone = false if cast else And(Eq(k, 1), Eq(b, 1))
+    same, sorted_already = Eq(a, k), Or(joined, lies)
+    other = And(Not(same), Or(alone, Ne(k, 1)))
+    return alone, Or(And(same, sorted_already), other)
+
+
+@cache
+def _heads(a, single):
+    return Piecewise((1, single), (a, true))
 
 
 def recomputed(heads: Heads) -> tuple:

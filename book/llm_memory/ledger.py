@@ -45,7 +45,9 @@ class Tensor(Row):
 
     def __post_init__(self) -> None:
         exact = {
-            "shape": tuple(sympify(size) for size in self.shape),
+            "shape": tuple(
+                size if isinstance(size, Expr) else sympify(size) for size in self.shape
+            ),
             "dtype": dtype(self.dtype),
             "count": sympify(self.count),
         }

@@ -6,6 +6,7 @@ named by the scope it is made in, and alive as long as the forward's Python hold
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from sympy import And, Expr, Not, S, false, sympify, true
 
@@ -162,7 +163,7 @@ class Recorder:
         if unless == true and not rule:
             return x
         own = self._new(name, shape or x.shape, x.dtype, prefix, carried=carried)
-        seen = tuple((each, And(unless, holds)) for each, holds in x.memory)
+        seen = tuple((each, _both(unless, holds)) for each, holds in x.memory)
         memory = ((own.memory[0][0], Not(unless)), *seen)
         node = self._node(rule, (x,), ()) if rule else x.node
         output = self._watch(Activation(own.name, own.shape, own.dtype, memory, node))
@@ -205,7 +206,9 @@ class Recorder:
     def _new(
         self, name, shape, dtype="bf16", prefix=None, part="", carried=False, node=None
     ) -> Activation:
-        sizes = tuple(sympify(size) for size in shape)
+        sizes = tuple(
+            size if isinstance(size, Expr) else sympify(size) for size in shape
+        )
         scope = self._scope
         name = (scope.prefix if prefix is None else prefix) + name
         part = part or scope.part
@@ -240,3 +243,7 @@ class Recorder:
             )
         )  # fmt: skip
         return output
+
+
+_both = cache(And)
+"""Of two conditions, which many tapes share."""

@@ -162,10 +162,12 @@ def _hybrid(total, linear, dense) -> tuple[Layers, ...]:
 
 def relevant(found: Sequence[Variant], values: Sequence[Hashable]) -> list[str]:
     """Return the switches that, moved alone, change the value of some variant."""
+    marks: dict[Hashable, int] = {}
+    numbers = [marks.setdefault(value, len(marks)) for value in values]
     names = []
     for name in found[0].choice:
-        known: dict[tuple, Hashable] = {}
-        for each, value in zip(found, values, strict=True):
+        known: dict[tuple, int] = {}
+        for each, value in zip(found, numbers, strict=True):
             others = tuple(v for k, v in each.choice.items() if k != name)
             if known.setdefault(others, value) != value:
                 names.append(name)

@@ -4,7 +4,7 @@ from . import gradients
 
 
 def tables(tape, rows, width, dtype: str):
-    """Make cos and sin, (*rows, width), in fp32 and then in `dtype`."""
+    """Make cos and sin in fp32 and then in `dtype`: `rows` and the width."""
     number = tape.make("positions in fp32", (*rows, 1), "fp32")
     angles = tape.make("angles", (*rows, width / 2), "fp32")
     del number

@@ -199,6 +199,8 @@ class Maker:
     def activations(self) -> "dict | str":
         """Return ledgers of saved activations, by kernel and recomputation."""
         switches = [*structure_switches(self.entry), *training_switches(self.entry)]
+        # A tied head saves what an untied one saves: half the variants.
+        switches = [each for each in switches if each.name != "tied"]
         found = variants(self.name, self.entry, switches)
         probes = [_attempt(each.model) for each in found]
         if all(isinstance(each, ConfigError) for each in probes):

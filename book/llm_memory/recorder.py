@@ -245,5 +245,4 @@ class Recorder:
         return output
 
 
-_both = cache(And)
-"""Of two conditions, which many tapes share."""
+_both = cache(And)  # of two conditions, which many tapes share

@@ -124,11 +124,11 @@ def training_peak(
     precision: str = "bf16",
     profile: str = "transformers",
     loss: str = "plain",
-    chunks: int | None = None,
     optimizer: str = "adamw",
     implementation: str = "foreach",
     step: str = "first",
     micro_step: str = "first",
+    chunks: int | None = None,
 ) -> Peak:
     """Return the peak of a training step: forward, loss, backward, optimizer step.
 
@@ -143,13 +143,13 @@ def training_peak(
         precision: "bf16": weights, gradients and optimizer states.
         profile: "transformers", as its modules are written.
         loss: the loss head, a name in `LOSSES` of `llm_memory.loss`.
-        chunks: how many chunks a chunked loss divides the tokens into.
         optimizer: a name in `OPTIMIZERS`, or "none": forward and backward alone.
         implementation: "foreach" makes the square roots of all second moments at once;
             "fused" makes nothing.
         step: "first", whose optimizer states appear in its optimizer step, or "later".
         micro_step: "first", which finds no gradients, or "later", which adds to those
             that are there.
+        chunks: how many chunks a chunked loss divides the tokens into.
 
     Returns:
         A peak with the free symbols b and s, in bytes.
@@ -166,7 +166,7 @@ def training_peak(
     later = choose("micro_step", micro_step, MICRO_STEPS)
     choose("implementation", implementation, dict.fromkeys(IMPLEMENTATIONS))
     every = training_moments(
-        model, attention, recompute, precision, profile, loss, chunks, micro_step
+        model, attention, recompute, precision, profile, loss, micro_step, chunks
     )
     states = _states(model, optimizer)
     before = states.select(part="weights")
@@ -189,8 +189,8 @@ def training_moments(
     precision: str = "bf16",
     profile: str = "transformers",
     loss: str = "plain",
-    chunks: int | None = None,
     micro_step: str = "first",
+    chunks: int | None = None,
 ) -> dict[str, Ledger]:
     """Return what is alive after each kernel of a forward and backward, in order.
 

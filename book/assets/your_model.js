@@ -55,7 +55,7 @@
     lines.push(`÷ cache of ${marked(t)} tokens, ${bytes(sequence)}, rounded down`);
     return {
       big: `${marked(sequences)} × ${marked(t)} tokens`,
-      note: `${marked(tokens)} tokens in all, if one more sequence may be shorter.`, lines,
+      note: `${marked(tokens)} tokens in all, if the last sequence may be shorter.`, lines,
     };
   }
 

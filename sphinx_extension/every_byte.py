@@ -8,10 +8,12 @@ import hashlib
 import re
 import shutil
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import every_byte_models
+import pybtex.plugin
 from every_byte_claims import link_claims
 from every_byte_launch import add_links, write_notices
 from every_byte_moved import write_redirects
@@ -82,6 +84,12 @@ def split_shared(app, what, name, obj, options, lines):
         lines[index : index + 1] = each
 
 
+def skip_foreign(app, what, name, obj, skip, options):
+    """Pass over a class of another library before autodoc parses the source of it."""
+    if isinstance(obj, type) and not obj.__module__.startswith("llm_memory."):
+        return True
+
+
 def finish(app, exception):
     """Copy MathJax, drop what no page loads, and lead on from old addresses."""
     if exception or app.builder.format != "html":
@@ -112,6 +120,8 @@ def setup(app):
     app.config.template_bridge = "every_byte.Templates"
     app.config.mathjax_path = "mathjax/tex-svg.js"
     search.languages["en"] = Words
+    # Each citation would search all that is installed for the plugin that writes it.
+    pybtex.plugin.find_plugin = cache(pybtex.plugin.find_plugin)
     app.connect("config-inited", add_explorer)
     app.connect("build-finished", shrink)
     app.connect("config-inited", every_byte_models.offer)
@@ -120,6 +130,7 @@ def setup(app):
     app.connect("doctree-read", list_index, priority=400)  # before it is collected
     app.connect("doctree-read", link_claims)
     app.connect("doctree-read", link_terms, priority=600)  # titles are known
+    app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)
     app.connect("autodoc-process-docstring", split_shared, priority=600)
     app.connect("html-page-context", add_links)

@@ -1,12 +1,15 @@
 """Build the site, as `jupyter-book build . -n -W --keep-going` does, faster.
 
 jsonschema imports rfc3987_syntax for formats that no file here has, and that import
-compiles 38 grammars: more than a second of every build.
+compiles 38 grammars: more than a second of every build. Looking for garbage among
+millions of nodes would take a fifth of the time, and the memory is there.
 """
 
+import gc
 import shutil
 import sys
 
+gc.disable()
 sys.modules["rfc3987_syntax"] = None  # jsonschema goes on without it
 
 from jupyter_book.cli.main import main  # noqa: E402

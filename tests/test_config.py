@@ -567,6 +567,22 @@ def test_a_published_config_loads_and_counts_as_published(name, tmp_path):
         assert lm.kv_cache(model).evaluate(b=1, t=1) == token
 
 
+IGNORED = [  # fields of published configs that transformers does not read
+    ("qwen3_moe", "use_qk_norm", True),
+    ("gpt2", "_num_labels", 1),
+    ("opt", "learned_embeddings", True),
+    ("llama", "is_decoder", True),
+]
+
+
+@pytest.mark.parametrize(("model_type", "name", "value"), IGNORED)
+def test_a_field_that_the_framework_does_not_read_changes_nothing(
+    model_type, name, value
+):
+    plain = lm.load_model(minimal(model_type))
+    assert lm.load_model(minimal(model_type, **{name: value})) == plain
+
+
 @settings(max_examples=40, deadline=None)
 @given(configs(), st.randoms())
 def test_the_order_of_the_fields_does_not_matter(config, random):

@@ -655,12 +655,31 @@ def test_a_symbolic_opt_has_a_second_width_only_if_it_projects():
 
 @pytest.mark.parametrize(
     ("flags", "field"),
-    [({"biased": True}, "flag"), ({"tied": 1}, "tied"), ({"window": True}, "window")],
+    [
+        ({"biased": True}, "flag"),
+        ({"tied": 1}, "tied"),
+        ({"window": True}, "window"),
+        ({"multi_query": True}, "multi_query"),
+        ({"query_latent": False}, "query_latent"),
+    ],
 )
 def test_a_symbolic_family_refuses_an_unknown_structure(flags, field):
     with pytest.raises(lm.ConfigError) as caught:
         lm.symbolic("llama", **flags)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("model", ["Qwen3-0.6B", None, {"model_type": "llama"}])
+@pytest.mark.parametrize("quantity", [lm.weights, lm.kv_cache, lm.flops])
+def test_what_is_no_model_is_named(quantity, model):
+    with pytest.raises(lm.ConfigError, match=r"^model = .*load_model"):
+        quantity(model)
+
+
+@pytest.mark.parametrize("mtp", [1, "yes", None])
+def test_mtp_is_true_or_false(mtp):
+    with pytest.raises(lm.ConfigError, match=r"^mtp = .*True or False"):
+        lm.weights(lm.load_model("DeepSeek-V3"), mtp=mtp)
 
 
 # ---- Accelerators.
@@ -671,3 +690,11 @@ def test_an_accelerator_has_a_label_and_a_driver():
     assert (card.label_bytes, card.bytes) == (24 * 10**9, 24_564 * 2**20)
     with pytest.raises(lm.ConfigError, match=r"^hardware = 'RTX 5': .*'RTX 4090'"):
         lm.load_hardware("RTX 5")
+
+
+@pytest.mark.parametrize("field", ["bytes", "bandwidth", "flops", "label_bytes"])
+@pytest.mark.parametrize("value", [0, -5, 1.5e12, "24 GB"])
+def test_an_accelerator_of_ones_own_has_whole_numbers(field, value):
+    with pytest.raises(lm.ConfigError) as caught:
+        lm.Hardware(**{"bytes": 1} | {field: value})
+    assert caught.value.field == field

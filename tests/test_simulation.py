@@ -191,6 +191,8 @@ def test_a_request_that_cannot_be_is_refused(request_):
         ("rate", {"rate": 0}),
         ("prompt", {"prompt": (0, 5)}),
         ("output", {"output": (5, 4)}),
+        ("rate", {"rate": "fast"}),
+        ("seed", {"seed": None}),
     ],
 )
 def test_traffic_that_cannot_be_is_refused(field, wrong):
@@ -200,6 +202,12 @@ def test_traffic_that_cannot_be_is_refused(field, wrong):
     assert error.value.field == field
 
 
-def test_latency_is_above_zero():
-    with pytest.raises(lm.ConfigError, match="latency"):
-        lm.users_within(0, lambda running: 1, 5)
+@pytest.mark.parametrize(
+    "field, latency, sequences",
+    [("latency", 0, 5), ("latency", "soon", 5), ("sequences", 1, -1)]
+    + [("sequences", 1, each) for each in (1.5, "many")],
+)
+def test_latency_and_sequences_are_numbers(field, latency, sequences):
+    with pytest.raises(lm.ConfigError) as error:
+        lm.users_within(latency, lambda running: 1, sequences)
+    assert error.value.field == field

@@ -1,5 +1,7 @@
 """The one error that every reader of a config, an argument or a size can raise."""
 
+from numbers import Real
+
 
 class ConfigError(ValueError):
     """An input that is not understood: names the field, its value and the rule.
@@ -29,6 +31,29 @@ def choose(field: str, value: object, options):
         listed = ", ".join(repr(option) for option in options)
         raise ConfigError(field, value, f"must be one of {listed}")
     return options[value]
+
+
+def check_flag(field: str, value: object) -> bool:
+    """Return a value that is True or False, or raise a `ConfigError`.
+
+    >>> check_flag("mtp", True)
+    True
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(field, value, "must be True or False")
+    return value
+
+
+def check_positive(field: str, value: object):
+    """Return a number above 0, an infinite one included, or raise a `ConfigError`.
+
+    >>> check_positive("latency", 0.05)
+    0.05
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not value > 0:
+        raise ConfigError(field, value, "must be a number above 0")
+    return value
 
 
 def _short(value: object, limit: int = 80) -> str:

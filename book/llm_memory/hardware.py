@@ -6,6 +6,7 @@ from functools import cache
 
 from .errors import choose
 from .fields import DATA
+from .symbols import check_size
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class Hardware:
         label_bytes: the capacity on the label, GB taken as 10^9, or None.
         source: where the numbers are published.
 
+    Raises:
+        ConfigError: a number that is no integer >= 1.
+
     >>> load_hardware("RTX 4090").bytes
     25757220864
     """
@@ -30,6 +34,12 @@ class Hardware:
     name: str = "custom"
     label_bytes: int | None = None
     source: str = ""
+
+    def __post_init__(self) -> None:
+        check_size("bytes", self.bytes)
+        for name in ("bandwidth", "flops", "label_bytes"):
+            if getattr(self, name) is not None:
+                check_size(name, getattr(self, name))
 
 
 @cache

@@ -14,7 +14,7 @@ from .symbols import symbol
 SLIDING, LINEAR = "sliding_attention", "linear_attention"
 MESSAGES = {
     "types": "must have one entry per layer: {total}, not {given}",
-    "window": "must be a size: layer_types has sliding_attention",
+    "window": "must be a size, not switched off: layer_types has sliding_attention",
     "mixed": "must be all alike where some layers are dense and some are sparse",
     "symbolic": "must come from a config: a symbolic model has no order of layers",
 }

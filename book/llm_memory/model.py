@@ -9,7 +9,7 @@ from pathlib import Path
 from sympy import Expr, S, sympify
 
 from . import fields
-from .errors import ConfigError, choose
+from .errors import ConfigError, check_flag, choose
 from .expression import evaluate_tree
 from .json_text import MESSAGES, read_json
 from .layers import Layers, group_layers, symbolic_layers
@@ -155,25 +155,28 @@ def symbolic(model_type: str, window: bool | None = None, **flags: bool) -> Mode
     Args:
         model_type: a key of the table, such as "llama".
         window: whether there are layers with a sliding window; None: the family's way.
-        flags: any of `FLAGS`, and `query_latent=False` for MLA without `q_lora_rank`.
+        flags: of `FLAGS` those that some family of the same tape has, and for MLA
+            `query_latent=False`, which is without `q_lora_rank`.
 
     Raises:
-        ConfigError: an unknown family or flag.
+        ConfigError: an unknown family, or a flag that its tape does not read.
 
     >>> symbolic("llama", tied=True).h
     h
     """
     entry = fields.family(model_type)
-    query_latent = flags.pop("query_latent", True)
-    for name, value in flags.items():
-        choose("flag", name, FLAGS)
-        if not isinstance(value, bool):
-            raise ConfigError(name, value, "must be True or False")
     sizes = {
         each["symbol"]: symbol(each["symbol"])
         for each in entry["fields"].values()
         if "symbol" in each
     }
+    query_latent = check_flag("query_latent", flags.pop("query_latent", True))
+    if not query_latent and "c_q" not in sizes:
+        raise ConfigError("query_latent", False, f"{model_type} has no latent queries")
+    for name, value in flags.items():
+        choose("flag", name, FLAGS)
+        if check_flag(name, value) and name not in _flags_of_tape(entry["tape"]):
+            raise ConfigError(name, True, f"no family with {model_type}'s tape has it")
     if entry.get("derived"):
         sizes |= {"k": symbol("a"), "d": symbol("h") / symbol("a")}
     structure = _default_structure(entry) | flags
@@ -259,6 +262,12 @@ def _default_structure(entry: Mapping) -> dict[str, bool]:
         else evaluate_tree(rule, defaults | symbols)
         for flag, rule in _flags(entry).items()
     }
+
+
+def _flags_of_tape(tape: str) -> set[str]:
+    """Return the flags that any family with that tape has."""
+    entries = map(fields.family, fields.table()["families"])
+    return {flag for each in entries if each["tape"] == tape for flag in _flags(each)}
 
 
 def _flags(entry: Mapping) -> dict:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .errors import ConfigError
+from .errors import ConfigError, check_positive
 from .ledger import largest_fitting
 from .serving import Capacity, capacity
 from .symbols import check_size
@@ -76,11 +76,12 @@ def users_within(
         sequences: how many memory holds, as `capacity(…).sequences`.
 
     Raises:
-        ConfigError: `latency` is not above 0.
+        ConfigError: `latency` is no number above 0, or `sequences` no integer >= 0.
 
     >>> users_within(0.050, lambda running: 0.010 + 0.001 * running, sequences=104)
     40
     """
-    if not latency > 0:
-        raise ConfigError("latency", latency, "must be above 0")
+    check_positive("latency", latency)
+    if type(sequences) is not int or sequences < 0:
+        raise ConfigError("sequences", sequences, "must be an integer >= 0")
     return largest_fitting(lambda b: b <= sequences and seconds_per_step(b) <= latency)

@@ -14,7 +14,7 @@ from math import prod
 from sympy import S, ceiling
 
 from . import units
-from .errors import ConfigError, choose
+from .errors import ConfigError, check_flag, choose
 from .families import forward
 from .kv_cache import CacheFormat, CacheLayers, cache_layers, cache_ledger
 from .layers import first_layers
@@ -58,10 +58,7 @@ class Placement:
             check_size(name, getattr(self, name))
         for part in self.divided:
             choose("divided", part, dict.fromkeys(DIVISIBLE))
-        if not isinstance(self.expert_parallel, bool):
-            raise ConfigError(
-                "expert_parallel", self.expert_parallel, "must be True or False"
-            )
+        check_flag("expert_parallel", self.expert_parallel)
 
     @property
     def ranks(self) -> int:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from random import Random
 
-from .errors import ConfigError
+from .errors import ConfigError, check_positive
 from .symbols import check_size
 
 SECOND = 10**6
@@ -134,14 +134,15 @@ def traffic(
 
     Raises:
         ConfigError: a count or length below 1, bounds in the wrong order, a rate that
-            is not above 0.
+            is no number above 0, a seed that is no integer.
 
     >>> [(r.arrival, r.output) for r in traffic(2, 1.0, (5, 5), (1, 9), seed=1)]
     [(144291, 5), (269762, 8)]
     """
     check_size("count", count)
-    if not rate > 0:
-        raise ConfigError("rate", rate, "must be above 0")
+    check_positive("rate", rate)
+    if type(seed) is not int:
+        raise ConfigError("seed", seed, "must be an integer")
     for name, (low, high) in {"prompt": prompt, "output": output}.items():
         if check_size(name, low) > check_size(name, high):
             raise ConfigError(name, (low, high), "must be the shortest and the longest")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sympy import Expr, Integer, S, ceiling
 
 from . import units
-from .errors import ConfigError, choose
+from .errors import ConfigError, check_flag, choose
 from .families import forward
 from .ledger import Ledger, Tensor
 from .operations import Parameter
@@ -111,7 +111,7 @@ def weights(
     kind, packing = units.dtype(dtype), packing_of(model, quantization)
     return Ledger(
         row
-        for parameter in forward(model, mtp).parameters
+        for parameter in forward(model, check_flag("mtp", mtp)).parameters
         for row in stored(on_rank(parameter, tp), kind, packing)
     )
 

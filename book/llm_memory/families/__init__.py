@@ -1,6 +1,6 @@
 """One file per layer family: its forward, once, on a tape."""
 
-from ..errors import choose
+from ..errors import ConfigError, choose
 from ..operations import Run
 from ..tape import Tape
 from ..timeline import Timeline
@@ -33,8 +33,11 @@ def forward(
         timeline: what is alive after each kernel is recorded there.
 
     Raises:
-        ConfigError: the family has no tape, or the model has no such layers.
+        ConfigError: no `Model`, a family without a tape, or a model without such
+            layers.
     """
+    if not hasattr(model, "family"):
+        raise ConfigError("model", model, "must be a Model, as load_model returns it")
     tape = Tape(run, timeline)
     tape.output = choose("family", model.family, FORWARDS)(tape, model)
     if mtp:

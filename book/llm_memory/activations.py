@@ -1,6 +1,7 @@
 """Activations of training: what a forward keeps for its backward."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 from sympy import Or, S, expand, prod
 
@@ -158,6 +159,12 @@ def _tape(model, attention, recompute, precision, profile, frozen, head=True) ->
         raise ConfigError("frozen", frozen, rule)
     core = recompute != "core_attention"
     run = Run(attention, precision, profile, core, frozen=frozen, head=head)
+    return _forward(model, run)
+
+
+@lru_cache(maxsize=2)
+def _forward(model, run: Run) -> Tape:
+    """Return a tape; one serves every way to recompute but "core_attention"."""
     return forward(model, run=run)
 
 

@@ -8,6 +8,7 @@ reads a config, evaluates conditions, counts and shapes, and sums: it holds no f
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from . import fields, json_text, layers, model
 from .activations import RECOMPUTE, training_activations
@@ -208,14 +209,21 @@ class Maker:
         kept = reduced(
             found, [e.rows if isinstance(e, Ledger) else str(e) for e in probes]
         )
+        return {kernel: self._activations(kept, kernel) for kernel in KERNELS}
+
+    def _activations(self, found: Sequence[Variant], kernel: str) -> dict:
+        """Return ledgers by recomputation; those of one variant share its tapes."""
+        made = (
+            [_attempt(each.model, kernel, how) for how in RECOMPUTE] for each in found
+        )
+        ledgers = zip(*made, strict=True)
         return {
-            kernel: {each: self._activations(kept, kernel, each) for each in RECOMPUTE}
-            for kernel in KERNELS
+            how: self.of_some(found, of_each)
+            for how, of_each in zip(RECOMPUTE, ledgers, strict=True)
         }
 
-    def _activations(self, found, kernel: str, recompute: str) -> "int | str | dict":
+    def of_some(self, found: Sequence[Variant], made: Sequence) -> "int | str | dict":
         """Return a ledger's place, why there is none, or which variants have one."""
-        made = [_attempt(each.model, kernel, recompute) for each in found]
         refused = [str(each) for each in made if isinstance(each, ConfigError)]
         if len(refused) == len(made):
             return refused[0]
@@ -231,8 +239,9 @@ class Maker:
         for index, ledger in enumerate(ledgers):
             for row in ledger:
                 holders.setdefault(row, set()).add(index)
+        holds = cache(lambda indices: condition(found, indices))  # of many rows
         return self.place(
-            (row, row.name, condition(found, indices))
+            (row, row.name, holds(frozenset(indices)))
             for row, indices in holders.items()
         )
 

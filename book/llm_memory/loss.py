@@ -28,6 +28,7 @@ and multiplies them by the loss's gradient in the backward::
 """
 
 from collections.abc import Iterator
+from functools import cache
 
 from sympy import Eq, Piecewise, floor
 
@@ -145,6 +146,7 @@ def _kept_by_fused(tape, model) -> Iterator[Tensor]:
     yield Tensor("loss", (), hidden.dtype)
 
 
+@cache
 def _shifted_labels() -> Tensor:
     """The labels are shifted by one: a copy, or for one sequence a view of more."""
     return Tensor(

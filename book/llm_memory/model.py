@@ -103,6 +103,9 @@ class Model:
     def __str__(self) -> str:
         return self.name
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.model_type))
+
 
 def names() -> list[str]:
     """Return the names of the bundled models.

@@ -10,7 +10,7 @@ from .symbols import s
 from .units import DType
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # frozen, it would take four times as long to make
 class Storage:
     """A piece of memory, made in a group of layers, or in none (0).
 
@@ -26,7 +26,7 @@ class Storage:
     carried: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Activation:
     """A tensor that an operation makes. Two of them are equal only if they are one.
 

@@ -19,12 +19,6 @@ from .symbols import symbol
 class Row:
     """What a tensor and a product have in common: a name, a shape, a count, a part."""
 
-    @property
-    def symbols(self) -> frozenset[Symbol]:
-        """The sizes that occur in the row."""
-        sizes = (self.count, *self.shape)
-        return frozenset().union(*(size.free_symbols for size in sizes))
-
     def substitute(self, sizes: Mapping) -> Self:
         """Return the row with some sizes replaced."""
         shape = tuple(replaced(size, sizes) for size in self.shape)
@@ -45,7 +39,8 @@ class Rows:
 
     def __init__(self, rows: Iterable[Row], symbols: Iterable[Symbol] = ()):
         self.rows = tuple(_merge(rows))
-        self.symbols = frozenset(symbols).union(*(row.symbols for row in self.rows))
+        sizes = {size for row in self.rows for size in (row.count, *row.shape)}
+        self.symbols = frozenset(symbols).union(*(size.free_symbols for size in sizes))
 
     @property
     def parts(self) -> dict[str, Self]:

@@ -5,7 +5,7 @@ layers have a window and which are sparse, what dropout and activation keep. A p
 decides switches with trees over a config's fields; see config_page.py.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -185,7 +185,7 @@ def reduced(found: Sequence[Variant], values: Sequence[Hashable]) -> list[Varian
     ]
 
 
-def condition(found: Sequence[Variant], holders: set[int]):
+def condition(found: Sequence[Variant], holders: Set[int]):
     """Return the tree over switches that holds for exactly these variants.
 
     >>> class Each:

@@ -19,6 +19,7 @@ from .ledger import Ledger, Tensor
 from .model import Model, load_model, symbolic
 from .nodes import nodes_for, users_within
 from .peak import Peak
+from .ranks import rank_activations
 from .roofline import expected_experts, roofline
 from .serving import Capacity, capacity
 from .simulation import simulate
@@ -51,6 +52,7 @@ __all__ = [
     "load_model",
     "nodes_for",
     "prefill_peak",
+    "rank_activations",
     "roofline",
     "simulate",
     "symbolic",

@@ -64,6 +64,8 @@ class Run:
         recompute: "none", "full" or "core_attention", for a tape with a timeline.
         in_place: the cache has room for the tokens and is written in place.
         head: the forward ends with logits; else the loss multiplies by the head.
+        ranks: tensor-parallel ranks, each with a share of the logits, that exchange
+            them at the end.
     """
 
     attention: str = "eager"
@@ -79,6 +81,7 @@ class Run:
     recompute: str = "none"
     in_place: bool = False
     head: bool = True
+    ranks: int = 1
 
     @property
     def training(self) -> bool:

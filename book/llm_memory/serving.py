@@ -68,7 +68,7 @@ def capacity(
     attention_dp: int = 1,
     reserve: int = 0,
     capacity: str = "driver",
-    activations: int = 0,
+    activations: int | Ledger = 0,
     block: int | None = None,
     prefix: int = 0,
     layout: str = "latent",
@@ -102,7 +102,8 @@ def capacity(
         reserve: bytes of every rank that are kept free.
         capacity: the bytes of a rank. "label": as labelled, GB of 10^9; "binary": the
             label read as GiB; "driver": what the driver reports.
-        activations: bytes of every rank for the tensors of a step.
+        activations: bytes of every rank for the tensors of a step, or a ledger of them
+            without free symbols, such as `rank_activations` gives.
         prefix: tokens at the start that are the same in all sequences. A group holds
             them once; with `block`, only whole blocks of them. `tokens` counts them
             once, too.
@@ -119,7 +120,7 @@ def capacity(
     engines = _engines(count, placement)
     budget = rank_bytes(hardware, capacity)
     _check_context(model, context)
-    fixed = _fixed(activations=activations, reserve=reserve)
+    fixed = [*_fixed("activations", activations), *_fixed("reserve", reserve)]
     loaded = [
         [*held, *fixed] for held in stage_weights(model, placement, weights_dtype)
     ]
@@ -186,13 +187,14 @@ def _check_context(model, context: int) -> None:
         warnings.warn(text + model.name, stacklevel=3)
 
 
-def _fixed(**sizes: int) -> list[Held]:
-    """Return rows of plain bytes, the same on every rank."""
-    rows = []
-    for name, size in sizes.items():
-        whole = _whole(name, size, "bytes")
-        rows.append(Held(Tensor(name, (whole,), "int8", part=name), 1))
-    return rows
+def _fixed(part: str, size: int | Ledger) -> list[Held]:
+    """Return the rows of what every rank holds alike: a ledger's, or one of bytes."""
+    if not isinstance(size, Ledger):
+        size = Ledger([Tensor(part, (_whole(part, size, "bytes"),), "int8")])
+    if size.symbols:
+        free = ", ".join(sorted(map(str, size.symbols), key=str.lower))
+        raise ConfigError(part, f"a ledger of {free}", "must have no free symbols")
+    return [Held(row, 1) for row in size.as_part(part)]
 
 
 def _whole(name: str, value: object, unit: str, limit: int | None = None) -> int:

@@ -8,8 +8,9 @@ a reading of that list.
 
 import weakref
 from dataclasses import replace
+from math import prod
 
-from sympy import Expr, Min, sympify
+from sympy import Eq, Expr, Min, sympify
 
 from . import experts, gelu, gradients, norms, rotary
 from .errors import choose
@@ -120,10 +121,21 @@ class Tape(Recorder):
         )  # fmt: skip
         if by_head is not None:
             output = self.look(output, gradients.sorted_by_token(by_head))
+        if role == "head" and self.run.ranks > 1:
+            output = self.gather(output)
         tied = [shared] if shared else []
         part = PARTS.get(role, self._scope.part or role)
         work = (self._product(name, (*x.shape, width), part),)
         return self._append("linear", (x,), output, own, tied, products=work)
+
+    def gather(self, x) -> Activation:
+        """All ranks' shares of the last axis: rank by rank, then row by row."""
+        ranks, (*first, width) = self.run.ranks, x.shape
+        received = self.make(f"{x.name} of all ranks", (ranks, *first, width))
+        one_row = Eq(prod(first), 1)
+        return self.copy(
+            received, f"{x.name} gathered", (*first, ranks * width), unless=one_row
+        )
 
     def norm(self, x, name, kind="rms_norm", affine=True) -> Activation:
         """Normalise the last axis; "rms_norm" has a weight, "layer_norm" a bias too."""

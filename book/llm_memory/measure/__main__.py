@@ -19,6 +19,7 @@ from . import (
     optimizers,
     parameters,
     peaks,
+    ranks,
     sharding,
 )
 
@@ -37,6 +38,7 @@ MEASUREMENTS = {
     "sharded_states": sharding.measure,
     "allocator": allocator.measure,
     "inference_peaks": peaks.measure_inference,
+    "rank_steps": ranks.measure,
     "training_peaks": peaks.measure_training,
     "training_moments": peaks.measure_moments,
     "loss_peaks": peaks.measure_losses,

@@ -611,6 +611,40 @@ def inference_peaks(rng):
         yield case | ({"mask": "made"} if made else {})
 
 
+def rank_steps(rng):
+    """Give the cases of a tensor-parallel rank's step: real models, and small ones."""
+    for name, tp, tokens, logits in (
+        ("Qwen3-0.6B", 4, 512, 1), ("Qwen3-0.6B", 16, 512, 512),
+        ("LLaMA-13B", 8, 2048, 1), ("Llama-3.1-70B", 16, 8192, 256),
+    ):  # fmt: skip
+        case = {"tp": tp, "tokens": tokens, "logits": logits, "cache": "static"}
+        yield {"config": shallow(configs()[name], 3)} | case
+    for _ in range(120):
+        tp, tokens = rng.choice((2, 3, 4)), rng.choice(PEAK_SIZES)
+        config = random_config(rng, PEAK_FAMILIES)
+        kv_heads = rng.choice((tp, tp, 2 * tp, 1, 2 if tp == 4 else 1))
+        per_head = tp // kv_heads if kv_heads < tp else 1
+        heads = kv_heads * per_head * rng.choice((1, 2, 3))
+        width = config["hidden_size"] // config["num_attention_heads"]
+        config = without_biases(with_windows(config, rng)) | {
+            "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+            "intermediate_size": tp * config["intermediate_size"],
+            "hidden_size": heads * max(2, width // 2 * 2),
+        }  # fmt: skip
+        yield {
+            "config": config,
+            "tp": tp,
+            "tokens": tokens,
+            "logits": rng.choice((1, tokens, rng.randint(1, tokens))),
+            "cache": "dynamic" if config.get("sliding_window") else "static",
+        }
+
+
+def without_biases(config: dict) -> dict:
+    """Return the config without the biases that are added after the ranks' sum."""
+    return {name: each for name, each in config.items() if not name.endswith("_bias")}
+
+
 def _inference(config, phase, attention, logits, b, tokens) -> dict:
     if phase == "decode":
         logits = "last"

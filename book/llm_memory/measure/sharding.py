@@ -24,7 +24,7 @@ def measure() -> dict:
     """
     result = {}
     for ranks in RANKS:
-        _start(ranks)
+        start(ranks)
         for name in CASES:
             config = cases.SWITCHES[name]
             result[f"{name}, {ranks} ranks"] = sharded(config, ranks)
@@ -64,7 +64,8 @@ def sharded(config: dict, ranks: int) -> dict:
     }
 
 
-def _start(ranks: int) -> None:
+def start(ranks: int) -> None:
+    """Be the first of so many ranks, in PyTorch's fake process group."""
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     warnings.filterwarnings("ignore", module="torch.distributed")

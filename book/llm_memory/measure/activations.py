@@ -89,9 +89,9 @@ def _one(config: dict, choices: dict, b: int, s: int) -> dict:
     return result
 
 
-def build(config: dict, choices: dict):
+def build(config: dict, choices: dict, device: str = "meta"):
     wide = choices["precision"] == "autocast"
-    kind, device = (torch.float32, "cpu") if wide else (torch.bfloat16, "meta")
+    kind, device = (torch.float32, "cpu") if wide else (torch.bfloat16, device)
     model = framework.build(config, kind, device)
     kernel = choices["attention"]
     if choices["recompute"] == "core_attention":
@@ -111,7 +111,7 @@ def kernel_name(kernel: str) -> str:
 def layer_alive(model, choices: dict, b: int, s: int) -> int:
     """Return the bytes that a layer's forward leaves alive, its output left out."""
     run, leaf = _layer(model, choices, b, s)
-    with Live() as live, _precision(choices):
+    with Live() as live, precision(choices):
         output = run(leaf * 1)
         node = output.grad_fn
         del output
@@ -140,7 +140,7 @@ def layer_tensors(model, choices: dict, b: int, s: int) -> list:
         return Held(tensor)
 
     with (
-        _precision(choices),
+        precision(choices),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor),
     ):
         output = run(leaf * 1)
@@ -160,7 +160,7 @@ def model_alive(model, choices: dict, b: int, s: int) -> int:
     """Return the bytes alive after the whole forward with labels."""
     ids = torch.zeros((b, s), dtype=torch.long, device=model.device)
     labels, mask = ids.clone(), additive_mask(model, b, s)
-    with recomputing(model, choices), Live() as live, _precision(choices):
+    with recomputing(model, choices), Live() as live, precision(choices):
         output = model(ids, labels=labels, attention_mask=mask, use_cache=False)
     alive = live.now
     del output
@@ -213,7 +213,8 @@ def _policy(context, operation, *args, **kwargs):
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def _precision(choices: dict):
+def precision(choices: dict):
+    """Return the context that a forward runs in."""
     if choices["precision"] == "autocast":  # which the meta device does not have
         return torch.autocast("cpu", torch.bfloat16)
     return contextlib.nullcontext()
@@ -234,12 +235,12 @@ def native_dropout():
 
 
 @contextlib.contextmanager
-def trained(config: dict, choices: dict, b: int, s: int):
+def trained(config: dict, choices: dict, b: int, s: int, device: str = "meta"):
     """Give a model that recomputes as chosen, token ids, labels and a mask."""
     with native_dropout():
-        model = build(config, choices)
+        model = build(config, choices, device)
         with recomputing(model, choices):
-            ids = torch.zeros((b, s), dtype=torch.long, device="meta")
+            ids = torch.zeros((b, s), dtype=torch.long, device=model.device)
             yield model, ids, ids.clone(), additive_mask(model, b, s)
 
 

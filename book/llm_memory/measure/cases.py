@@ -736,3 +736,36 @@ def moments() -> dict[str, dict]:
         "chunks": 2,
     }
     return plain | chunked
+
+
+IN_MEMORY = ("llama", "qwen3", "gpt2", "gpt2 no dropout")
+
+
+def profiled() -> dict[str, dict]:
+    """Return tiny steps that run in real memory, with eager attention.
+
+    The CPU's flash attention is another kernel, and it has no efficient one. GPT-2's
+    recomputation stops in a dropout, whose output is gone when that is seen to end.
+    """
+    result = {}
+    for model in ("llama one head", *IN_MEMORY):
+        config = TRAINED[model]
+        for b, tokens in ((1, 5), (3, 9)):
+            for phase in ("prefill", "decode"):
+                case = {"phase": phase, "config": config, "b": b, "tokens": tokens}
+                result[f"{model}, {phase}, {b},{tokens}"] = case
+            for choice in ("eager", "full", "core", "autocast", "frozen"):
+                if _is_described(config, CHOICES[choice]):
+                    case = _in_memory("forward", config, choice, b, tokens)
+                    result[f"{model}, forward, {choice}, {b},{tokens}"] = case
+    for model in IN_MEMORY:
+        config = shallow(TRAINED[model], 1)
+        for choice in ("eager", "core", *(("full",) if model != "gpt2" else ())):
+            case = _in_memory("training", config, choice, 2, 5)
+            result[f"{model}, training, {choice}"] = case
+    return result
+
+
+def _in_memory(phase, config, choice, b, s) -> dict:
+    choices = CHOICES[choice]
+    return {"phase": phase, "config": config, "choices": choices, "b": b, "s": s}

@@ -20,7 +20,8 @@ from llm_memory.layers import first_layers
 from llm_memory.measure.cases import UNCAPPED
 from llm_memory.symbols import L, a, b, d, f, h, k, s, symbol
 
-CASES = record("activations")["cases"]
+ADAPTERS = record("adapters")["cases"]
+CASES = record("activations")["cases"] | ADAPTERS
 
 
 def shapes(case):
@@ -63,10 +64,15 @@ def test_every_row_is_a_tensor_that_autograd_packed(name):
 
 def test_there_are_enough_cases():
     measured = [shape for case in CASES.values() for shape in case["shapes"]]
-    assert len(measured) >= 300
+    assert len(measured) >= 650
+    assert len(ADAPTERS) >= 88
     frozen = [case for case in CASES.values() if case["choices"].get("frozen")]
     assert len(frozen) >= 33
-    others = [case for case in CASES.values() if case not in frozen]
+    others = [
+        case
+        for name, case in CASES.items()
+        if case not in frozen and name not in ADAPTERS
+    ]
     assert {json.dumps(case["choices"], sort_keys=True) for case in others} == {
         json.dumps(choices, sort_keys=True)
         for choices in (
@@ -285,3 +291,52 @@ def test_a_frozen_matrix_saves_no_input():
             layer_activations(model, frozen=True, **choice)
     with pytest.raises(ConfigError, match=r"^frozen"):
         layer_activations(model, frozen="yes")
+
+
+def test_an_adapter_keeps_its_input_and_what_lies_between_its_maps():
+    """By hand: fp32 copies, one byte for each element of the dropout, fp32 ranks."""
+    model, rank = load_model("LLaMA-13B"), 16
+    base = layer_activations(model, "flash", frozen=True).evaluate(b=1, s=2048)
+    tokens, width, wide = 2048, 5120, 13824
+    inputs = tokens * (6 * width + wide)  # q, k, v, o, gate, up; down
+    between = tokens * 7 * rank
+    for dropout, each in ((0, 4), (0.1, 5)):
+        kept = layer_activations(model, "flash", lora=rank, lora_dropout=dropout)
+        assert kept.evaluate(b=1, s=2048) - base == each * inputs + 4 * between
+    some = layer_activations(model, "flash", lora=rank, targets=["q_proj", "v_proj"])
+    assert (
+        some.evaluate(b=1, s=2048) - base
+        == 4 * 2 * tokens * width + 4 * tokens * 2 * rank
+    )
+
+
+def test_bf16_adapters_of_one_input_keep_it_once():
+    """By hand: q, k and v read one norm's output, gate and up another's."""
+    model, rank, tokens, width, wide = load_model("LLaMA-13B"), 16, 2048, 5120, 13824
+    base, kept = (
+        layer_activations(model, "flash", **choices).evaluate(b=1, s=tokens)
+        for choices in ({"frozen": True}, {"lora": rank, "adapters": "bf16"})
+    )
+    inputs = 2 * tokens * (2 * width + wide)  # the attention's output is saved anyway
+    assert kept - base == inputs + 2 * tokens * 7 * rank
+
+
+@pytest.mark.parametrize(
+    ("choices", "field"),
+    [
+        ({"lora": 0}, "lora"),
+        ({"lora": 8, "targets": ["qkv"]}, "targets"),
+        ({"targets": ["q_proj"]}, "lora"),
+        ({"lora_dropout": 0.1}, "lora"),
+        ({"lora": 8, "lora_dropout": 1}, "lora_dropout"),
+        ({"lora": 8, "adapters": "fp16"}, "adapters"),
+        ({"lora": 8, "recompute": "matmuls", "attention": "flash"}, "recompute"),
+        ({"lora": 8, "precision": "autocast"}, "frozen"),
+    ],
+)
+def test_adapters_that_are_not_described_are_refused(choices, field):
+    with pytest.raises(ConfigError) as error:
+        layer_activations(load_model("LLaMA-13B"), **choices)
+    assert error.value.field == field
+    with pytest.raises(ConfigError, match=r"^lora = 8"):
+        layer_activations(load_model("Mixtral-8x7B"), lora=8)

@@ -1,16 +1,19 @@
 """Activations of training: what a forward keeps for its backward."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
 from sympy import Or, S, expand, prod
 
 from . import fields
+from .adapters import ALL_LINEAR, members
 from .errors import ConfigError, choose
 from .families import forward
 from .kernels import KERNELS
 from .ledger import Ledger, Tensor
 from .loss import KEPT
+from .low_rank import Adapters
 from .operations import Run
 from .symbols import b, s
 from .tape import Tape
@@ -19,6 +22,7 @@ from .timeline import number
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 PRECISIONS = ("bf16", "autocast")
 PROFILES = ("transformers", "fused")
+ADAPTERS = ("fp32", "bf16")
 OUTSIDE = "outside the layers"
 REST = ", the rest"  # of a tensor of which a view is saved
 
@@ -31,6 +35,10 @@ def layer_activations(
     profile: str = "transformers",
     frozen: bool = False,
     sparse: bool | None = None,
+    lora: int | None = None,
+    targets: "str | Iterable[str]" = ALL_LINEAR,
+    lora_dropout: float = 0,
+    adapters: str = "fp32",
 ) -> Ledger:
     """Return what one decoder layer keeps for the backward, in training.
 
@@ -48,9 +56,13 @@ def layer_activations(
             attention; the other kernels get the same bf16 copies of their inputs.
         profile: "transformers", as its modules are written; "fused", with norms and
             gated MLPs that keep only their inputs.
-        frozen: the weights have no gradients, as the base of LoRA and QLoRA: a matrix
-            then saves no input. What adapters keep for themselves is not in.
+        frozen: the weights have no gradients: a matrix then saves no input.
         sparse: of a model with both, whether the layer has routed experts.
+        lora, targets: adapters around frozen weights, as in `training_states`. A
+            gradient of the embedding's output is asked for, as checkpointing needs.
+        lora_dropout: share of an adapter's input that is zeroed.
+        adapters: the data type of their weights, to which they cast their input: "fp32"
+            as peft has it over a 16-bit base, or "bf16".
 
     Returns:
         A ledger with the free symbols b and s.
@@ -63,7 +75,8 @@ def layer_activations(
     >>> layer_activations(symbolic("llama"), recompute="full").bytes
     2*b*h*s
     """
-    tape = _tape(model, attention, recompute, precision, profile, frozen)
+    chosen = _adapters(model, lora, targets, lora_dropout, adapters)
+    tape = _tape(model, attention, recompute, precision, profile, frozen, chosen)
     group = _group(model, sparse)
     return Ledger(_layer_rows(tape, group, recompute, count=S.One), symbols=(b, s))
 
@@ -87,6 +100,10 @@ def training_activations(
     profile: str = "transformers",
     frozen: bool = False,
     loss: str = "plain",
+    lora: int | None = None,
+    targets: "str | Iterable[str]" = ALL_LINEAR,
+    lora_dropout: float = 0,
+    adapters: str = "fp32",
 ) -> Ledger:
     """Return what is alive after the whole forward: all layers, head and loss.
 
@@ -111,23 +128,42 @@ def training_activations(
         raise ConfigError("loss", loss, "is described with precision='bf16' only")
     if loss != "plain" and model.caps.get("logits"):
         raise ConfigError("loss", loss, "does not cap logits; there is: plain")
-    tape = _tape(
-        model, attention, recompute, precision, profile, frozen, loss == "plain"
-    )
+    chosen = _adapters(model, lora, targets, lora_dropout, adapters)
+    head = loss == "plain"
+    tape = _tape(model, attention, recompute, precision, profile, frozen, chosen, head)
     rows = [
         row
         for group in range(1, tape.groups + 1)
         for row in _layer_rows(tape, group, recompute)
     ]
     rows += _rows(tape, [each for each in tape.operations if each.group == 0])
-    if frozen:  # its gradient is asked for, so autograd holds it
-        rows.append(_row(tape.operations[0].output, S.One, OUTSIDE))
+    rows += _embedded(tape, recompute)
     rows += _positions(tape, recompute)
     rows += [replace(each, part=OUTSIDE) for each in kept(tape, model)]
     return Ledger(rows, symbols=(b, s))
 
 
-def _tape(model, attention, recompute, precision, profile, frozen, head=True) -> Tape:
+def _adapters(model, lora, targets, dropout, dtype) -> Adapters | None:
+    """Return the adapters of a run, as `members` finds what they are around."""
+    choose("adapters", dtype, dict.fromkeys(ADAPTERS))
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise ConfigError("lora_dropout", dropout, "must be a number from 0 to below 1")
+    if lora is None:
+        if dropout or targets != ALL_LINEAR:
+            rule = "must be a rank, an integer >= 1, where adapters are described"
+            raise ConfigError("lora", lora, rule)
+        return None
+    if model.c_kv or any(layers.sparse for layers in model.layers):
+        rule = "is not derived yet for routed experts or latent attention"
+        raise ConfigError("lora", lora, rule)
+    names = [each.parameter.name for each in members(model, lora, targets)]
+    around = (name.rpartition(".lora_A.")[0] for name in names)
+    return Adapters(frozenset(around) - {""}, lora, dropout, dtype)
+
+
+def _tape(
+    model, attention, recompute, precision, profile, frozen, adapters, head=True
+) -> Tape:
     choose("attention", attention, KERNELS)
     choose("recompute", recompute, dict.fromkeys(RECOMPUTE))
     choose("precision", precision, dict.fromkeys(PRECISIONS))
@@ -154,11 +190,18 @@ def _tape(model, attention, recompute, precision, profile, frozen, head=True) ->
         raise ConfigError("precision", precision, rule)
     if not isinstance(frozen, bool):
         raise ConfigError("frozen", frozen, "must be True or False")
+    if adapters and recompute == "matmuls":
+        rule = "is not derived yet with adapters"
+        raise ConfigError("recompute", recompute, rule)
+    frozen = frozen or adapters is not None
     if frozen and (precision, profile) != ("bf16", "transformers"):
         rule = "is derived for precision='bf16' and profile='transformers' only"
         raise ConfigError("frozen", frozen, rule)
     core = recompute != "core_attention"
-    run = Run(attention, precision, profile, core, frozen=frozen, head=head)
+    run = Run(
+        attention, precision, profile, core,
+        frozen=frozen, adapters=adapters, head=head,
+    )  # fmt: skip
     return _forward(model, run)
 
 
@@ -248,6 +291,19 @@ def _part(operation) -> str:
 
 def _row(tensor, count, part: str) -> Tensor:
     return Tensor(tensor.name, tensor.shape, tensor.dtype, count, part)
+
+
+def _embedded(tape: Tape, recompute: str) -> list[Tensor]:
+    """Give the embedding's output, whose gradient is asked for where all is frozen.
+
+    A layer that is recomputed has kept it, if it is the layer's input.
+    """
+    embedding, *others = tape.operations
+    last = others[0] if others[0].kind == "scale" else embedding
+    first = next(each for each in others if each.group)
+    kept = recompute == "full" and first.inputs[0] is last.output
+    held = tape.run.frozen and not kept
+    return [_row(embedding.output, S.One, OUTSIDE)] if held else []
 
 
 def _positions(tape: Tape, recompute: str) -> list[Tensor]:

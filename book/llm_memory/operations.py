@@ -61,6 +61,7 @@ class Run:
             PyTorch's does for fp16 on CUDA.
         makes_mask: the model makes the eager kernel's mask; else the caller does.
         frozen: no weight has a gradient, only what lies between them.
+        adapters: what linear modules of a frozen model have beside them; None: nothing.
         recompute: "none", "full" or "core_attention", for a tape with a timeline.
         in_place: the cache has room for the tokens and is written in place.
         head: the forward ends with logits; else the loss multiplies by the head.
@@ -78,6 +79,7 @@ class Run:
     fused_cast: bool = False
     makes_mask: bool = False
     frozen: bool = False
+    adapters: object = None
     recompute: str = "none"
     in_place: bool = False
     head: bool = True

@@ -119,6 +119,9 @@ class Tape(Recorder):
             name, (*x.shape[:-1], width), "fp32" if wide else "bf16", of=edges,
             rule=gradients.linear(*used), saved=kept,
         )  # fmt: skip
+        adapters = self.run.adapters
+        if adapters and self._scope.prefix + name in adapters.modules:
+            output = adapters.around(self, x, name, output)
         if by_head is not None:
             output = self.look(output, gradients.sorted_by_token(by_head))
         if role == "head" and self.run.ranks > 1:

@@ -32,6 +32,7 @@ MEASUREMENTS = {
     "windowed_prefill": kv_cache.measure_prefill,
     "latent_expansion": kv_cache.measure_expansion,
     "activations": activations.measure,
+    "adapters": activations.measure_adapters,
     "losses": losses.measure,
     "flops": flops.measure,
     "config_defaults": defaults.measure,

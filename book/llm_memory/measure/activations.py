@@ -71,8 +71,17 @@ for _name, _kernel in (
 
 def measure() -> dict:
     """Return for each case its config, its choices and what each shape saved."""
+    return _measured(cases.activation_cases())
+
+
+def measure_adapters() -> dict:
+    """Return the same for models whose linear modules have peft's adapters."""
+    return _measured(cases.adapter_cases())
+
+
+def _measured(every: dict) -> dict:
     result = {}
-    for name, (config, choices, shapes) in cases.activation_cases().items():
+    for name, (config, choices, shapes) in every.items():
         saved = {f"{b},{s}": _one(config, choices, b, s) for b, s in shapes}
         result[name] = {"config": config, "choices": choices, "shapes": saved}
     return result
@@ -99,8 +108,28 @@ def build(config: dict, choices: dict, device: str = "meta"):
     model.config._attn_implementation = kernel_name(kernel)
     if choices.get("frozen"):
         model.requires_grad_(False)
+    if choices.get("lora"):
+        _adapt(model, choices)
+    if choices.get("frozen") or choices.get("lora"):
         model.enable_input_require_grads()
     return model.train()
+
+
+def _adapt(model, choices: dict) -> None:
+    """Put peft's adapters around linear modules, in fp32 as its models have them."""
+    from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.tuners_utils import cast_adapter_dtype
+
+    config = LoraConfig(
+        r=choices["lora"],
+        target_modules=choices["targets"],
+        lora_dropout=choices["lora_dropout"],
+        fan_in_fan_out=model.config.model_type == "gpt2",
+        task_type="CAUSAL_LM",
+    )
+    inject_adapter_in_model(config, model)
+    wide = choices["adapters"] == "fp32"
+    cast_adapter_dtype(model, "default", autocast_adapter_dtype=wide)
 
 
 def kernel_name(kernel: str) -> str:

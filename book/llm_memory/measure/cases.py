@@ -416,6 +416,45 @@ def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
     return small | real
 
 
+ADAPTED = PLAIN | {
+    "lora": 8,
+    "targets": "all-linear",
+    "lora_dropout": 0.0,
+    "adapters": "fp32",
+}
+ADAPTERS = {
+    "fp32": ADAPTED,
+    "fp32 dropout": ADAPTED | {"lora_dropout": 0.1},
+    "fp32 flash": ADAPTED | {"lora": 3, "lora_dropout": 0.1, "attention": "flash"},
+    "bf16": ADAPTED | {"adapters": "bf16"},
+    "bf16 dropout": ADAPTED | {"adapters": "bf16", "lora_dropout": 0.1, "lora": 1},
+    "bf16 flash": ADAPTED | {"adapters": "bf16", "attention": "flash"},
+    "full": ADAPTED | {"recompute": "full"},
+    "core": ADAPTED | {"recompute": "core_attention"},
+}
+SOME = {"gpt2": ["c_attn"]}  # modules that are adapted alone; c_proj is in both parts
+
+
+def adapter_cases() -> dict[str, tuple[dict, dict, tuple]]:
+    """Return (config, choices, shapes) of training forwards with adapters."""
+    models = (
+        "llama", "llama one head", "mistral", "qwen2", "qwen3", "gpt2",
+        "gpt2 no dropout", "gemma2", "gemma3_text",
+    )  # fmt: skip
+    result = {}
+    for model in models:
+        config = (TRAINED | DESCRIBED)[model]
+        some = SOME.get(config["model_type"], ["q_proj", "v_proj"])
+        for name, choices in ADAPTERS.items():
+            if _is_described(config, choices):
+                key = f"{model}, {name}"
+                result[key] = config, choices, ACTIVATION_SHAPES
+                if name in ("fp32 dropout", "bf16"):
+                    few = choices | {"targets": some}
+                    result[f"{key}, some"] = config, few, ACTIVATION_SHAPES
+    return result
+
+
 # A vocabulary that is no multiple of anything; heads tied and untied.
 LOSS_HEADS = {
     "llama": TRAINED["llama"] | {"vocab_size": 323},

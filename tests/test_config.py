@@ -146,6 +146,12 @@ WRONG = {
     "more chosen than routed": ("deepseek_v2", {"num_experts_per_tok": 5}),
     "more chosen than experts": ("qwen3_moe", {"num_experts_per_tok": 5}),
     "a query width of its own": ("deepseek_v3", {"qk_head_dim": 7}),
+    "more than a head turned": ("phi3", {"partial_rotary_factor": 1.5}),
+    "no share of a head turned": ("glm4", {"partial_rotary_factor": 0}),
+    "less than an element turned": ("phi3", {"partial_rotary_factor": 0.2}),
+    "a share that is null": ("phi3", {"partial_rotary_factor": None}),
+    "a share that is a flag": ("glm4", {"partial_rotary_factor": True}),
+    "a share as a string": ("glm4", {"partial_rotary_factor": "0.5"}),
 }
 
 
@@ -182,7 +188,7 @@ def test_a_head_width_that_is_implied_must_be_whole(model_type):
     config = minimal(model_type, num_attention_heads=6, num_key_value_heads=3)
     error = refused(config)
     assert error.field in ("head_dim", "num_attention_heads")
-    assert lm.load_model(config | {"head_dim": 5}).d == 5
+    assert lm.load_model(config | {"head_dim": 6}).d == 6
 
 
 ALIASES = [
@@ -201,6 +207,40 @@ ALIASES = [
     ("deepseek_v2", "n_routed_experts", "num_experts", 3),
     ("deepseek_v3", "n_routed_experts", "num_local_experts", 3),
 ]
+
+
+SHARES = [(0.5, 64), (0.29, 100), (0.7, 10), (0.3, 7), (1, 6), (0.9999, 16), (0.6, 5)]
+
+
+@pytest.mark.parametrize(("share", "width"), SHARES)
+def test_a_share_turns_as_many_elements_as_the_framework_turns(share, width):
+    """A float's product, cut off, then pairs: int(0.7 * 10) = 7, so 8 elements."""
+    config = minimal("phi3", head_dim=width, partial_rotary_factor=share)
+    turned = int(width * share)
+    assert lm.load_model(config).d_r == turned + turned % 2
+    del config["partial_rotary_factor"]
+    for name in ("rope_parameters", "rope_scaling"):
+        inside = config | {name: {"partial_rotary_factor": share}}
+        assert lm.load_model(inside).d_r == turned + turned % 2
+        error = refused(inside | {"partial_rotary_factor": 0.8})
+        assert (error.field, error.value) == (f"{name}.partial_rotary_factor", share)
+        assert error.rule == "contradicts partial_rotary_factor = 0.8"
+
+
+def test_a_head_of_odd_width_is_not_turned_whole():
+    error = refused(minimal("phi3", head_dim=5))
+    assert (error.field, error.value) == ("partial_rotary_factor", 1.0)
+    assert lm.load_model(minimal("glm4", head_dim=5)).d_r == 2
+
+
+def test_weights_and_caches_do_not_depend_on_what_turns():
+    for kind in ("phi3", "glm4"):
+        whole, part = (
+            lm.load_model(minimal(kind, partial_rotary_factor=share))
+            for share in (1.0, 0.5)
+        )
+        for reading in (lm.weights, lm.kv_cache):
+            assert reading(whole).rows == reading(part).rows
 
 
 @pytest.mark.parametrize(("model_type", "name", "alias", "other"), ALIASES)

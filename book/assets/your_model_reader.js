@@ -45,9 +45,11 @@
     const given = new Map(config);
     for (const [name, field] of Object.entries(entry.fields)) {
       for (const alias of field.aliases ?? []) {
-        if (!given.has(alias)) continue;
-        const other = given.get(alias);
-        given.delete(alias);
+        const [inner, outer] = alias.split(".").reverse();
+        const place = outer ? given.get(outer) : given;
+        if (!(place instanceof Map) || !place.has(inner)) continue;
+        const other = place.get(inner);
+        if (!outer) given.delete(alias);
         if (!given.has(name)) given.set(name, other);
         const known = given.get(name);
         if (!isEqual(known, other)) {
@@ -104,7 +106,7 @@
       values.set(name, implied(name, field.if_null, values));
       if (assumed.has(name)) assumed.set(name, values.get(name));
     }
-    const numbers = numbersOf(values);
+    const numbers = numbersOf(values, entry.fields);
     for (const { rule, field, says } of entry.rules) {
       if (!value(rule, numbers)) refuse(field, values.get(field), says);
     }
@@ -121,6 +123,7 @@
       isWhole(each) && each >= BigInt(minimum) && each <= BigInt(data.limits.size),
     flag: (each) => typeof each === "boolean",
     number: (each) => isNumber(each) && each >= 0 && each <= 1,
+    share: (each) => isNumber(each) && each > 0 && each <= 1,
     positive: (each) => isNumber(each) && each > 0,
     text: (each) => typeof each === "string",
     object: (each) => each instanceof Map,
@@ -142,13 +145,22 @@
       }));
   }
 
-  const numbersOf = (values) => new Map(
-    [...values].filter(([, each]) => isWhole(each) || typeof each === "boolean"));
+  // What trees know a config's fields as; of a share, its elements, rounded down.
+  function numbersOf(values, fields = {}) {
+    const numbers = new Map(
+      [...values].filter(([, each]) => isWhole(each) || typeof each === "boolean"));
+    for (const [name, { kind, of }] of Object.entries(fields)) {
+      if (kind !== "share") continue;
+      const size = values.get(of), share = values.get(name);
+      numbers.set(name, isWhole(share) ? size * share : BigInt(Math.trunc(Number(size) * share)));
+    }
+    return numbers;
+  }
 
   // ---- The model: sizes by their letters, and which structure it has.
 
   function modelOf(name, kind, entry, values, assumed) {
-    const numbers = numbersOf(values);
+    const numbers = numbersOf(values, entry.fields);
     const sizes = new Map();
     for (const [field, { symbol }] of Object.entries(entry.fields)) {
       if (symbol && values.get(field) !== null) sizes.set(symbol, values.get(field));

@@ -249,14 +249,21 @@ def _kept_by_products(operation):
 def _rows(
     tape, operations, count=None, kept=lambda operation: operation.saved
 ) -> list[Tensor]:
-    """Give each saved tensor once, as often as the operation that saves it runs."""
-    rows, seen, parts = [], set(), {}
+    """Give each saved tensor once, as often as the operation that saves it runs.
+
+    What may be a copy of a tensor that is saved, or a view of it, is given as a copy.
+    """
+    rows, seen, parts, whole = [], set(), {}, set()
     for operation in operations:
         for tensor in () if operation.kind == "rotate" else kept(operation):
             if tensor not in seen:
                 times = operation.count if count is None else count
+                if any(storage in whole for storage, _ in tensor.memory[1:]):
+                    times *= number(tensor.memory[0][1])
                 rows.append(_row(tensor, times, _part(operation)))
                 seen.add(tensor)
+                if len(tensor.memory) == 1:
+                    whole.update({tensor.memory[0][0]} - tape.parted)
                 for storage, holds in tensor.memory:
                     if storage in tape.parted:
                         found = parts.setdefault(storage, (rows[-1], []))
@@ -312,8 +319,12 @@ def _positions(tape: Tape, recompute: str) -> list[Tensor]:
     A learned position embedding saves its ids; recomputed code is called with them
     again.
     """
+    again = recompute in ("full", "matmuls")
+    turned = {
+        x for each in tape.operations if each.kind == "rotate" for x in each.saved
+    }
     tables = [each.output for each in tape.operations if each.kind == "rotary_table"]
-    rows = [_row(table, S.One, OUTSIDE) for table in tables]
+    rows = [_row(each, S.One, OUTSIDE) for each in tables if again or each in turned]
     if recompute != "none" or not (tables or tape.run.frozen):
         rows.append(Tensor("position ids", (s,), "int64", part=OUTSIDE))
     return rows

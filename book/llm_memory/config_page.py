@@ -302,7 +302,7 @@ def _texts(values: Iterable) -> list[str]:
 
 
 def _field(field: Mapping) -> dict:
-    kept = ("kind", "aliases", "symbol", "if_null", "minimum")
+    kept = ("kind", "of", "aliases", "symbol", "if_null", "minimum")
     found = {key: field[key] for key in kept if key in field}
     if "default" in field:
         found["default"] = json.dumps(field["default"])

@@ -119,9 +119,11 @@ def _without_aliases(config: Mapping, entry: Mapping) -> dict:
     given = dict(config)
     for name, field in entry["fields"].items():
         for alias in field.get("aliases", ()):
-            if alias not in given:
+            outer, _, inner = alias.rpartition(".")
+            place = given.get(outer) if outer else given
+            if not isinstance(place, Mapping) or inner not in place:
                 continue
-            value = given.pop(alias)
+            value = place[inner] if outer else given.pop(alias)
             if given.setdefault(name, value) != value:
                 known = {"name": name, "value": repr(given[name])}
                 raise ConfigError(alias, value, MESSAGES["contradicts"].format(**known))
@@ -189,6 +191,7 @@ def _type(field: Mapping):
         "size": size,
         "flag": StrictBool,
         "number": Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)],
+        "share": Annotated[StrictFloat | StrictInt, Field(gt=0, le=1)],
         "positive": Annotated[StrictFloat | StrictInt, Field(gt=0)],
         "text": StrictStr,
         "object": dict,
@@ -211,6 +214,7 @@ def _rule(field: Mapping) -> str:
         "size": f"must be an integer from {low} to 2^63 - 1",
         "flag": "must be true or false",
         "number": "must be a number from 0 to 1",
+        "share": "must be a number above 0, at most 1",
         "positive": "must be a number above 0",
         "text": "must be a string",
         "object": "must be an object",
@@ -221,9 +225,26 @@ def _rule(field: Mapping) -> str:
     return rules[field["kind"]] + (", or null" if _nullable(field) else "")
 
 
+def numbers(entry: Mapping, values: Mapping) -> dict[str, int]:
+    """Return what trees know a config's fields as: integers and flags.
+
+    A share stands for how many elements of its size it is, rounded down, as the
+    framework computes it.
+
+    >>> entry = {"fields": {"part": {"kind": "share", "of": "width"}}}
+    >>> numbers(entry, {"width": 10, "part": 0.7})
+    {'width': 10, 'part': 7}
+    """
+    found = {name: value for name, value in values.items() if isinstance(value, int)}
+    for name, field in entry["fields"].items():
+        if field["kind"] == "share":
+            found[name] = int(values[field["of"]] * values[name])
+    return found
+
+
 def _check_rules(entry: Mapping, values: Mapping) -> None:
-    numbers = {name: v for name, v in values.items() if isinstance(v, int)}
+    known = numbers(entry, values)
     for each in entry["rules"]:
         rule = table()["rules"][each] if isinstance(each, str) else each
-        if not evaluate_tree(rule["rule"], numbers):
+        if not evaluate_tree(rule["rule"], known):
             raise ConfigError(rule["field"], values[rule["field"]], rule["says"])

@@ -29,8 +29,10 @@ class Heads:
         softmax: the data type of the eager softmax.
         dropout: share of the attention map that is zeroed.
         cast: whether keys become bf16 only after their heads are repeated.
-        packed: whether queries, keys and values are views of one tensor.
+        packed: whether values lie in one tensor with others, as GPT-2's with queries
+            and keys.
         capped: whether a tanh keeps the scores within bounds.
+        sorted: whether queries and keys were made head by head.
     """
 
     tape: object
@@ -44,11 +46,17 @@ class Heads:
     cast: bool = False
     packed: bool = False
     capped: bool = False
+    sorted: bool = False
 
     @property
     def inputs(self) -> tuple:
         """Queries, keys and values as the kernel gets them."""
         return self.queries, self.keys, self.values
+
+    @property
+    def one_row(self):
+        """Whether an output sorted by head is sorted by token, too."""
+        return Or(Eq(self.a, 1), Eq(self.queries.shape[1], 1))
 
     def products(self, product) -> tuple:
         """Return scores and output of s tokens, which read themselves and t cached."""
@@ -103,8 +111,11 @@ class Heads:
         return self.tape.copy(x, x.name, unless=self._lies_by_head(x), prefix="")
 
     def _lies_by_head(self, x):
+        if self.sorted and x is not self.values:
+            return true
         heads = self.a if x is self.queries else self.k
-        return _lie_by_head(heads, x.shape[1], self.packed)
+        beside = self.packed and x.memory[0][0] is self.values.memory[0][0]
+        return _lie_by_head(heads, x.shape[1], beside)
 
     def _all_heads(self, x, original, single, viewed, rule=None):
         if self.a == self.k:
@@ -185,8 +196,7 @@ def eager(heads: Heads) -> tuple:
     )  # fmt: skip
     del right
     by_head = tape.look(by_head, gradients.sorted_by_head(heads.a))
-    sorted_already = Or(Eq(heads.a, 1), Eq(heads.queries.shape[1], 1))
-    output = tape.copy(by_head, "attention", unless=sorted_already)
+    output = tape.copy(by_head, "attention", unless=heads.one_row)
     return output, weights
 
 
@@ -230,7 +240,10 @@ def flash(heads: Heads) -> tuple:
     rows = tape.make("log of the row sums", heads.map[:-1], "fp32")
     seed = tape.make("random seed", (2,), "uint64")
     offset = tape.make("random offset", (), "uint64")
-    return _fused(heads, heads.inputs, (rows, seed, offset)), None
+    output = _fused(heads, heads.inputs, (rows, seed, offset))
+    if heads.sorted:  # and the output lies as the queries do
+        output = tape.copy(output, "attention", unless=heads.one_row)
+    return output, None
 
 
 def efficient(heads: Heads) -> tuple:

@@ -43,6 +43,7 @@ FLAGS = {
     "multi_query": "all query heads share one key and value head",
     "repeated": "keys and values are repeated for the query heads, then cached",
     "rotary": "queries and keys are rotated by their position",
+    "interleaved": "a layer makes rotary tables for pairs that lie side by side",
 }
 
 # Sizes on which a structure depends; all equal in the structure without options.
@@ -180,8 +181,10 @@ def symbolic(model_type: str, window: bool | None = None, **flags: bool) -> Mode
         choose("flag", name, FLAGS)
         if check_flag(name, value) and name not in _flags_of_tape(entry["tape"]):
             raise ConfigError(name, True, f"no family with {model_type}'s tape has it")
-    if entry.get("derived"):
-        sizes |= {"k": symbol("a"), "d": symbol("h") / symbol("a")}
+    implied = {"k": symbol("a"), "d": symbol("h") / symbol("a")}
+    sizes |= {
+        name: implied.get(name, symbol(name)) for name in entry.get("derived", ())
+    }
     structure = _default_structure(entry) | flags
     if structure.get("multi_query"):
         sizes["k"] = S.One
@@ -215,7 +218,7 @@ def _model(name: str, config: Mapping) -> Model:
         for field_name, each in entry["fields"].items()
         if "symbol" in each and values[field_name] is not None
     }
-    numbers = {key: value for key, value in values.items() if isinstance(value, int)}
+    numbers = fields.numbers(entry, values)
     for size, tree in entry.get("derived", {}).items():
         sizes[size] = sympify(evaluate_tree(tree, numbers))
     structure = {

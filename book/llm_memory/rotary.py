@@ -19,8 +19,19 @@ def tables(tape, rows, width, dtype: str):
     return result
 
 
-def rotate(tape, x, cos, sin):
-    """x · cos + (its halves swapped, one negated) · sin; only the tables are saved."""
+def interleave(tape, x):
+    """Repeat the first half of a table element by element, for pairs side by side."""
+    return tape.make(f"{x.name}, interleaved", x.shape, x.dtype, saves_output=True)
+
+
+def rotate(tape, x, cos, sin, heads=None):
+    """x · cos + (its halves swapped, one negated) · sin; only the tables are saved.
+
+    Tables narrower than a head turn its first elements; the others are joined to them.
+    `heads` is how many there are then; None: the tables are as wide as a head.
+    """
+    if heads is not None:
+        return _rotate_part(tape, x, cos, sin, heads)
     by_cos = tape.make("by cos", x.shape, x.dtype)
     half = tape.make("half, negated", (*x.shape[:-1], x.shape[-1] / 2), x.dtype)
     turned = tape.make("halves swapped", x.shape, x.dtype)
@@ -33,3 +44,13 @@ def rotate(tape, x, cos, sin):
     )  # fmt: skip
     del by_cos, by_sin
     return output
+
+
+def _rotate_part(tape, x, cos, sin, heads):
+    """Turn the first elements of each head; what is made in between is not derived."""
+    width = heads * cos.shape[-1]
+    turned = tape.make(
+        "turned", (*x.shape[:-1], width), cos.dtype,
+        of=(x, x), rule=gradients.rotation, saved=(cos, sin),
+    )  # fmt: skip
+    return tape.make(f"{x.name} rotated", x.shape, turned.dtype, prefix="")

@@ -65,7 +65,12 @@ TABLE = {
         Size(
             "d_n", "head width without rotation (MLA)", "elements", "qk_nope_head_dim"
         ),
-        Size("d_r", "head width with rotation (MLA)", "elements", "qk_rope_head_dim"),
+        Size(
+            "d_r",
+            "head width with rotation (MLA, partial)",
+            "elements",
+            "qk_rope_head_dim",
+        ),
         Size(
             "d_v",
             "head width of values (MLA, linear attention)",

@@ -398,14 +398,23 @@ class Tape(Recorder):
             self._append("rotary_table", (x,), table)
         return tuple(tables)
 
-    def rotate(self, x, tables) -> Activation:
-        """Turn queries or keys by their position; only the tables are saved."""
-        output = rotary.rotate(self, x, *tables)
+    def interleaved(self, tables) -> tuple[Activation, ...]:
+        """Make rotary tables of a layer's own, which it keeps."""
+        own = tuple(rotary.interleave(self, table) for table in tables)
+        self._append("interleave", tables, own[0])
+        return own
+
+    def rotate(self, x, tables, heads=None) -> Activation:
+        """Turn queries or keys by their position; only the tables are saved.
+
+        `heads` is given where the tables turn only a part of each head.
+        """
+        output = rotary.rotate(self, x, *tables, heads)
         return self._append("rotate", (x,), output)
 
     def attention(
         self, queries, keys, values, heads, groups, *, softmax="fp32", dropout=0,
-        packed=False, capped=False,
+        packed=False, capped=False, sorted=False,
     ) -> tuple[Activation, Activation | None]:  # fmt: skip
         """Softmax of queries × keys, times values: (b, s, a·d_v), and the map if any.
 
@@ -415,15 +424,16 @@ class Tape(Recorder):
             heads, groups: a and k.
             softmax: the data type that the eager softmax is computed in.
             dropout: share of the attention map that is zeroed, in training.
-            packed: whether queries, keys and values are views of one tensor.
+            packed: whether values lie in one tensor with others.
             capped: whether a tanh keeps the scores within bounds.
+            sorted: whether queries and keys were made head by head.
         """
         inputs = tuple(self._cast(each) for each in (queries, keys, values))
         cast = keys.dtype != "bf16"
         dropout = dropout if self.run.training else 0
         heads, groups = sympify(heads), sympify(groups)
         case = Heads(
-            self, *inputs, heads, groups, softmax, dropout, cast, packed, capped
+            self, *inputs, heads, groups, softmax, dropout, cast, packed, capped, sorted
         )
         work = case.products(self._product)
         kernel = KERNELS[self.run.attention] if self.run.core else recomputed

@@ -39,7 +39,7 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
         embedded = tape.scale(embedded)
     positions = tape.positions()
     mask = tape.mask()
-    width = model.d or model.d_r
+    width = model.d_r or model.d
     tables = tape.rotary_tables(embedded, positions, width)
     x = embedded
     for number, layers in enumerate(model.layers):
@@ -63,6 +63,7 @@ def layer(
     x = norm(tape, model, x, "input_layernorm")
     with tape.scope("self_attn.", part="attention"):
         x, _map = attend(tape, model, layers, x, tables)
+        x = tape.dropout(x, model.dropout.get("residual"))
     if model.four_norms:
         x = norm(tape, model, x, after_attention)
     x = tape.add(residual, x)
@@ -71,6 +72,7 @@ def layer(
     with tape.scope("mlp.", part="MLP"):
         sparse = mixture or moe.mlp
         x = sparse(tape, model, x) if layers.sparse else mlp(tape, model, x, model.f)
+        x = tape.dropout(x, model.dropout.get("residual"))
     if model.four_norms:
         x = norm(tape, model, x, last)
     return tape.add(residual, x)
@@ -87,7 +89,7 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
             x, "qkv_proj", (a + 2 * k) * d, split="output", heads=(a, k, k)
         )
         q, key, value = (
-            tape.view(packed, name, heads * d)
+            tape.part(packed, name, heads * d)
             for name, heads in (("q", a), ("k", k), ("v", k))
         )
         del packed
@@ -107,7 +109,11 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
             x, "v_proj", k * d, bias=bias, split="output", heads=(k,),
             by_head=tape.values_by_head(k),
         )  # fmt: skip
-    q, key = tape.rotate(q, tables), tape.rotate(key, tables)
+    if model.interleaved:
+        tables = tape.interleaved(tables)
+    some = model.d_r is not None  # of each head's elements
+    q = tape.rotate(q, tables, a if some else None)
+    key = tape.rotate(key, tables, k if some else None)
     key, value = tape.cache(
         (key, Cached("keys", "keys", k, d, layers.window)),
         (value, Cached("values", "values", k, d, layers.window)),
@@ -115,8 +121,9 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     dropout = model.dropout["attention"]
     capped = bool(model.caps.get("scores"))
     y, weights = tape.attention(  # (b, s, a·d)
-        q, key, value, a, k, dropout=dropout, capped=capped
-    )
+        q, key, value, a, k, dropout=dropout, packed=model.fused, capped=capped,
+        sorted=some,
+    )  # fmt: skip
     y = tape.linear(
         y, "o_proj", model.h, bias=model.output_bias, split="input", heads=(a,)
     )
@@ -128,7 +135,7 @@ def mlp(tape: Tape, model, x: Activation, width) -> Activation:
     bias = model.mlp_bias
     if model.fused or model.gate_up:
         packed = tape.linear(x, "gate_up_proj", 2 * width, split="output")
-        gate, up = (tape.view(packed, name, width) for name in ("gate", "up"))
+        gate, up = (tape.part(packed, name, width) for name in ("gate", "up"))
         gate = tape.gate(gate, model.activation)
     else:
         gate = tape.linear(x, "gate_proj", width, bias=bias, split="output")

@@ -7,6 +7,7 @@ meta device PyTorch would fall back to plain operations.
 
 import contextlib
 import functools
+import math
 import sys
 import weakref
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def layer_tensors(model, choices: dict, b: int, s: int) -> list:
     def pack(tensor):
         storage = tensor.untyped_storage()
         if storage not in foreign:
-            size = min(tensor.numel() * tensor.element_size(), storage.nbytes())
+            size = min(_reach(tensor), storage.nbytes())
             key = (storage, tensor.storage_offset())
             held = Held(tensor)
             packed[weakref.ref(held)] = key, (framework.short_name(tensor.dtype), size)
@@ -176,6 +177,12 @@ def layer_tensors(model, choices: dict, b: int, s: int) -> list:
     found = dict(row for held, row in packed.items() if held() is not None)
     del output
     return sorted(found.values())
+
+
+def _reach(tensor) -> int:
+    """Return the bytes of a tensor, those once that are read again and again."""
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    return math.prod(size for size, step in sizes if step) * tensor.element_size()
 
 
 @dataclass(eq=False)

@@ -310,6 +310,8 @@ MIXTRAL = GROUPED | {
 }
 QWEN3_MOE = GROUPED | EXPERTS | {"model_type": "qwen3_moe", "head_dim": 20}
 QWEN3_MOE |= {"moe_intermediate_size": 40}
+PHI3 = SWITCHES["phi3"] | {"num_hidden_layers": 2}
+GLM4 = SWITCHES["glm4"] | {"num_hidden_layers": 2}
 DEEPSEEK = LATENT | {"model_type": "deepseek_v3", "moe_intermediate_size": 24}
 # Layers that are described for training; a name of one word is counted in FLOPs, too.
 DESCRIBED = {
@@ -367,6 +369,30 @@ DESCRIBED = {
     },
     "gemma3_text capped": GEMMA3
     | {"sliding_window_pattern": 2, "final_logit_softcapping": 30.0},
+    "phi3": PHI3,
+    "phi3 multi-head": PHI3
+    | {
+        "num_key_value_heads": 6,
+        "partial_rotary_factor": 0.4,
+        "resid_pdrop": 0.1,
+        "attention_dropout": 0.2,
+        "hidden_act": "relu",
+        "tie_word_embeddings": True,
+    },
+    "phi3 one head": PHI3
+    | {
+        "num_key_value_heads": 1,
+        "rope_scaling": {"rope_type": "default", "partial_rotary_factor": 0.75},
+    },
+    "glm4": GLM4,
+    "glm4 multi-head": GLM4
+    | {
+        "num_key_value_heads": 6,
+        "attention_bias": False,
+        "rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.3},
+    },
+    "glm4 one head": GLM4
+    | {"num_key_value_heads": 1, "head_dim": 7, "attention_dropout": 0.1},
 }
 PLAIN = {"attention": "eager", "recompute": "none", "precision": "bf16"}
 CHOICES = {

@@ -19,8 +19,17 @@ def measure() -> dict:
             for field, facts in entry["fields"].items()
             for name in (field, *facts.get("aliases", ()))
             if name in own
-        }
+        } | _shares(entry)
     return result
+
+
+def _shares(entry) -> dict:
+    """Return what a config without fields turns of its heads, if not all."""
+    names = [n for n, each in entry["fields"].items() if each["kind"] == "share"]
+    if not names:
+        return {}
+    rope = getattr(transformers, entry["class"])().rope_parameters
+    return {name: rope[name] for name in names}
 
 
 def _class_values(config_class) -> dict:

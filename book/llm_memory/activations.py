@@ -182,6 +182,9 @@ def _tape(
         raise ConfigError("attention", attention, rule)
     if model.c_kv or any(layers.sparse for layers in model.layers):
         _check_described(model, recompute, precision, profile)
+    if model.dropout.get("layer"):
+        rule = "is not derived yet: a layer that is left out keeps nothing"
+        raise ConfigError("layerdrop", model.dropout["layer"], rule)
     if model.c_kv and attention == "flash":
         rule = "is not derived yet for latent attention: it takes one width of heads"
         raise ConfigError("attention", attention, rule)
@@ -316,15 +319,17 @@ def _embedded(tape: Tape, recompute: str) -> list[Tensor]:
 def _positions(tape: Tape, recompute: str) -> list[Tensor]:
     """Give the rotary tables, and the position ids where something still holds them.
 
-    A learned position embedding saves its ids; recomputed code is called with them
-    again.
+    Recomputed code is called with them again; that a learned embedding of positions
+    saves them is on the tape.
     """
     again = recompute in ("full", "matmuls")
-    turned = {
-        x for each in tape.operations if each.kind == "rotate" for x in each.saved
-    }
+    turned = _saved_by(tape, "rotate")
     tables = [each.output for each in tape.operations if each.kind == "rotary_table"]
     rows = [_row(each, S.One, OUTSIDE) for each in tables if again or each in turned]
-    if recompute != "none" or not (tables or tape.run.frozen):
-        rows.append(Tensor("position ids", (s,), "int64", part=OUTSIDE))
+    if recompute != "none" and tape.position_ids not in _saved_by(tape, "embedding"):
+        rows.append(_row(tape.position_ids, S.One, OUTSIDE))
     return rows
+
+
+def _saved_by(tape: Tape, kind: str) -> set:
+    return {x for each in tape.operations if each.kind == kind for x in each.saved}

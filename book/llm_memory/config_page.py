@@ -42,6 +42,8 @@ from .weights import FORMATS as MATRIX_FORMATS
 
 PLAIN = ("bf16", "fp16", "fp32")
 PACKED = MATRIX_FORMATS | EXPERT_FORMATS
+# Switches of parameters alone: a bias, for one, is loaded, and nothing is saved for it.
+NOTHING_SAVED = ("tied", "bias", "output_bias", "mlp_bias", "norm_affine")
 KEYS = {
     "class", "activations", "tape", "groups", "fields", "ignored", "derived",
     "activation", "dropout", "caps", "rules", "windows", "linear", "sparse",
@@ -200,8 +202,7 @@ class Maker:
     def activations(self) -> "dict | str":
         """Return ledgers of saved activations, by kernel and recomputation."""
         switches = [*structure_switches(self.entry), *training_switches(self.entry)]
-        # A tied head saves what an untied one saves: half the variants.
-        switches = [each for each in switches if each.name != "tied"]
+        switches = [each for each in switches if each.name not in NOTHING_SAVED]
         found = variants(self.name, self.entry, switches)
         probes = [_attempt(each.model) for each in found]
         if all(isinstance(each, ConfigError) for each in probes):

@@ -181,10 +181,9 @@ def symbolic(model_type: str, window: bool | None = None, **flags: bool) -> Mode
         choose("flag", name, FLAGS)
         if check_flag(name, value) and name not in _flags_of_tape(entry["tape"]):
             raise ConfigError(name, True, f"no family with {model_type}'s tape has it")
-    implied = {"k": symbol("a"), "d": symbol("h") / symbol("a")}
-    sizes |= {
-        name: implied.get(name, symbol(name)) for name in entry.get("derived", ())
-    }
+    by_heads = {"k": symbol("a"), "d": symbol("h") / symbol("a")}
+    derived = entry.get("derived", ())
+    sizes |= {name: by_heads.get(name, symbol(name)) for name in derived}
     structure = _default_structure(entry) | flags
     if structure.get("multi_query"):
         sizes["k"] = S.One

@@ -31,25 +31,34 @@ class Tape(Recorder):
     ) -> Activation:
         """Look up one row per token, (b, s, width), or per position, (1, s, width).
 
-        Position ids are kept for the backward; token ids are the caller's.
+        Position ids are kept for the table's gradient; token ids are the caller's.
         """
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
         kind = "fp32" if self.run.precision == "autocast" else "bf16"
         shape = positions.shape if positions else (b, self.run.tokens)
-        kept = (positions,) if positions and self.timeline else ()
+        kept = (positions,) if positions and not self.run.frozen else ()
         rows_of_tokens = self.make(
             name, (*shape, width), kind,
             of=(table,), rule=gradients.lookup(table), saved=kept,
         )  # fmt: skip
         return self._append("embedding", (), rows_of_tokens, [table])
 
-    def positions(self) -> Activation:
-        """Number the tokens of a sequence, after those that are cached: (1, s)."""
-        shape = (1, self.run.tokens)
+    def positions(self, sequences=1) -> Activation:
+        """Number the tokens of a sequence, after those that are cached: (1, s).
+
+        OPT counts them in a mask of all `sequences`.
+        """
+        shape = (sequences, self.run.tokens)
         counted = self.make("positions from 0", shape, "int64")  # noqa: F841
         positions = self.make("positions", shape, "int64")
-        self._positions = weakref.ref(positions)
+        held = weakref.ref(positions)
+        self._positions = held if self.timeline else lambda: positions
         return positions
+
+    @property
+    def position_ids(self) -> Activation | None:
+        """What `positions` made, if something still holds it."""
+        return self._positions()
 
     def mask(self) -> Activation | None:
         """Say which token may read which, (b, 1, s, T), where the model makes that."""
@@ -272,7 +281,9 @@ class Tape(Recorder):
         """x + y, y perhaps for all sequences alike; nothing is saved."""
         alike = x.shape == y.shape
         rule = gradients.same if alike else gradients.same_for_all(y.shape)
-        output = self._like("sum", x, of=(x, y), rule=rule)
+        wide = "fp32" in (x.dtype, y.dtype)
+        dtype = "fp32" if wide else x.dtype
+        output = self.make("sum", x.shape, dtype, of=(x, y), rule=rule)
         return self._append("add", (x, y), output)
 
     def multiply(self, x, y) -> Activation:

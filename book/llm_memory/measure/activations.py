@@ -11,6 +11,7 @@ import math
 import sys
 import weakref
 from dataclasses import dataclass
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -196,8 +197,13 @@ def model_alive(model, choices: dict, b: int, s: int) -> int:
     """Return the bytes alive after the whole forward with labels."""
     ids = torch.zeros((b, s), dtype=torch.long, device=model.device)
     labels, mask = ids.clone(), additive_mask(model, b, s)
-    with recomputing(model, choices), Live() as live, precision(choices):
-        output = model(ids, labels=labels, attention_mask=mask, use_cache=False)
+    with (
+        recomputing(model, choices),
+        _masked(model, mask) as given,
+        Live() as live,
+        precision(choices),
+    ):
+        output = model(ids, labels=labels, attention_mask=given, use_cache=False)
     alive = live.now
     del output
     return alive
@@ -205,17 +211,18 @@ def model_alive(model, choices: dict, b: int, s: int) -> int:
 
 def _layer(model, choices: dict, b: int, s: int):
     """Return a function that runs the first layer, and the leaf that it starts from."""
-    gpt2 = model.config.model_type == "gpt2"
-    layer = model.transformer.h[0] if gpt2 else model.model.layers[0]
+    body = model.base_model
+    body = getattr(body, "decoder", body)
+    layer = (body.h if hasattr(body, "h") else body.layers)[0]
     kind = next(model.parameters()).dtype
     shape = (b, s, model.config.hidden_size)
     leaf = torch.empty(shape, dtype=kind, device=model.device, requires_grad=True)
     options = {"attention_mask": additive_mask(model, b, s)}
-    if not gpt2:
+    if hasattr(body, "rotary_emb"):
         positions = torch.arange(s, device=model.device)[None]
-        types = getattr(model.model.rotary_emb, "layer_types", None)
+        types = getattr(body.rotary_emb, "layer_types", None)
         own = [model.config.layer_types[0]] if types else []
-        tables = model.model.rotary_emb(leaf, positions, *own)
+        tables = body.rotary_emb(leaf, positions, *own)
         options["position_embeddings"] = tuple(table.detach() for table in tables)
     run = functools.partial(layer, **options)
     settings = _checkpointing(choices)
@@ -228,6 +235,20 @@ def _outside(model, run) -> list:
     """Return tensors that the layer is given: parameters, mask and tables."""
     given = [*model.parameters(), run.keywords["attention_mask"]]
     return [*given, *run.keywords.get("position_embeddings", ())]
+
+
+@contextlib.contextmanager
+def _masked(model, mask):
+    """Give the mask that a model is called with so that its layers get this one.
+
+    OPT numbers its tokens by a mask of one number each, and makes the layers' of it.
+    """
+    module = sys.modules[type(model).__module__]
+    if model.config.model_type != "opt":
+        yield mask
+        return
+    with mock.patch.object(module, "create_causal_mask", lambda **_: mask):
+        yield None
 
 
 def additive_mask(model, b: int, s: int):

@@ -312,6 +312,7 @@ QWEN3_MOE = GROUPED | EXPERTS | {"model_type": "qwen3_moe", "head_dim": 20}
 QWEN3_MOE |= {"moe_intermediate_size": 40}
 PHI3 = SWITCHES["phi3"] | {"num_hidden_layers": 2}
 GLM4 = SWITCHES["glm4"] | {"num_hidden_layers": 2}
+OPT_TRAINED = SWITCHES["opt"] | {"num_hidden_layers": 2}
 DEEPSEEK = LATENT | {"model_type": "deepseek_v3", "moe_intermediate_size": 24}
 # Layers that are described for training; a name of one word is counted in FLOPs, too.
 DESCRIBED = {
@@ -369,6 +370,23 @@ DESCRIBED = {
     },
     "gemma3_text capped": GEMMA3
     | {"sliding_window_pattern": 2, "final_logit_softcapping": 30.0},
+    "opt": OPT_TRAINED,
+    "opt narrow": OPT_TRAINED
+    | {
+        "word_embed_proj_dim": 16,
+        "do_layer_norm_before": False,
+        "attention_dropout": 0.1,
+    },
+    "opt bare": OPT_TRAINED
+    | {
+        "num_attention_heads": 1,
+        "enable_bias": False,
+        "layer_norm_elementwise_affine": False,
+        "_remove_final_layer_norm": True,
+        "tie_word_embeddings": False,
+        "dropout": 0.0,
+        "activation_function": "gelu",
+    },
     "phi3": PHI3,
     "phi3 multi-head": PHI3
     | {

@@ -1,5 +1,6 @@
 """Build models of the pinned framework, without memory, on the meta device."""
 
+import copy
 import re
 from collections import Counter
 
@@ -12,7 +13,8 @@ from ..fields import table
 
 def build(config: dict, dtype: torch.dtype = torch.bfloat16, device: str = "meta"):
     """Return the model of a config, on the meta device, ready for inference."""
-    fields = {name: value for name, value in config.items() if name != "model_type"}
+    fields = copy.deepcopy(dict(config))  # whose objects a config class fills in
+    del fields["model_type"]
     fields.pop("quantization_config", None)
     entry = table()["families"][config["model_type"]]
     model_type = entry.get("like", config["model_type"])

@@ -112,8 +112,10 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     if model.interleaved:
         tables = tape.interleaved(tables)
     some = model.d_r is not None  # of each head's elements
-    q = tape.rotate(q, tables, a if some else None)
-    key = tape.rotate(key, tables, k if some else None)
+    heads = (a, k) if some else (None, None)
+    q, key = (
+        tape.rotate(each, tables, n) for each, n in zip((q, key), heads, strict=True)
+    )
     key, value = tape.cache(
         (key, Cached("keys", "keys", k, d, layers.window)),
         (value, Cached("values", "values", k, d, layers.window)),

@@ -13,6 +13,7 @@ from llm_memory import (
     load_model,
     symbolic,
     training_activations,
+    weights,
 )
 from llm_memory.activations import REST
 from llm_memory.check import record
@@ -221,6 +222,31 @@ def test_what_is_not_derived_for_experts_is_refused(facts, choices):
     with pytest.raises(ConfigError, match="routed experts") as error:
         training_activations(load_model(config), **choices)
     assert error.value.field in {*facts, *choices}
+
+
+def test_an_activation_function_that_is_not_known_is_refused():
+    """Weights and cache do not depend on it; what it keeps is never guessed."""
+    values = load_model("LLaMA-7B").values | {"model_type": "llama"}
+    model = load_model(values | {"hidden_act": "snake"})
+    assert weights(model).bytes == weights(load_model("LLaMA-7B")).bytes
+    with pytest.raises(ConfigError, match=r"^hidden_act = 'snake': .*'gelu'.*'relu2'"):
+        layer_activations(model)
+    composed = load_model(values | {"hidden_act": "quick_gelu"})
+    with pytest.raises(ConfigError, match=r"^hidden_act = 'quick_gelu': .*autocast"):
+        layer_activations(composed, precision="autocast")
+
+
+def test_what_a_function_keeps_beside_its_gated_product():
+    """quick_gelu is x·sigmoid(1.702·x): one tensor more; relu's output is the gate."""
+    values = load_model("LLaMA-7B").values | {"model_type": "llama"}
+
+    def kept(name):
+        return layer_activations(load_model(values | {"hidden_act": name})).bytes
+
+    one = 2 * b * s * 11008
+    assert sympy.expand(kept("quick_gelu") - kept("silu") - one) == 0
+    assert sympy.expand(kept("silu") - kept("relu") - one) == 0
+    assert kept("linear") == kept("relu")  # the gate itself, in place of relu's output
 
 
 def test_recomputation():

@@ -149,6 +149,8 @@ WRONG = {
     "more than a head turned": ("phi3", {"partial_rotary_factor": 1.5}),
     "no share of a head turned": ("glm4", {"partial_rotary_factor": 0}),
     "less than an element turned": ("phi3", {"partial_rotary_factor": 0.2}),
+    "a router's unknown method": ("deepseek_v2", {"topk_method": "noaux_tc"}),
+    "a router without a method": ("deepseek_v2", {"topk_method": None}),
     "a share that is null": ("phi3", {"partial_rotary_factor": None}),
     "a share that is a flag": ("glm4", {"partial_rotary_factor": True}),
     "a share as a string": ("glm4", {"partial_rotary_factor": "0.5"}),

@@ -126,6 +126,7 @@
     share: (each) => isNumber(each) && each > 0 && each <= 1,
     positive: (each) => isNumber(each) && each > 0,
     text: (each) => typeof each === "string",
+    choice: (each, { choices }) => choices.includes(each),
     object: (each) => each instanceof Map,
     layers: isOfTypes, "hybrid layers": isOfTypes,
     indices: (each) => Array.isArray(each) && each.every((i) => isWhole(i) && i >= 0n),
@@ -145,11 +146,13 @@
       }));
   }
 
-  // What trees know a config's fields as; of a share, its elements, rounded down.
+  // What trees know a config's fields as; of a share, its elements, rounded down; of a
+  // choice, its place.
   function numbersOf(values, fields = {}) {
     const numbers = new Map(
       [...values].filter(([, each]) => isWhole(each) || typeof each === "boolean"));
-    for (const [name, { kind, of }] of Object.entries(fields)) {
+    for (const [name, { kind, of, choices }] of Object.entries(fields)) {
+      if (kind === "choice") numbers.set(name, BigInt(choices.indexOf(values.get(name))));
       if (kind !== "share") continue;
       const size = values.get(of), share = values.get(name);
       numbers.set(name, isWhole(share) ? size * share : BigInt(Math.trunc(Number(size) * share)));
@@ -226,8 +229,9 @@
     for (const [name, each] of values) {
       facts.set(`has_${name}`, each !== null && each !== 0 && !(each === 0n));
     }
-    const place = data.functions.indexOf(values.get(entry.function));
-    facts.set("function", BigInt(place < 0 ? data.functions.length - 1 : place));
+    const [kind, inner] = data.functions[values.get(entry.function)] ?? [0, 0];
+    facts.set("function", BigInt(kind));
+    numbers.set("inner", BigInt(inner));
     const switches = Object.entries(entry.switches);
     return new Map(switches.map(([name, tree]) => [name, value(tree, facts)]));
   }
@@ -270,6 +274,7 @@
     for (let i = 0; i < places.length; i += 2) {
       const holds = data.conditions[places[i + 1]];
       if (value(holds, model.structure)) rows.push(row(data.rows[places[i]], numbers));
+      if (rows.at(-1)?.elements === 0n) rows.pop();
     }
     const parts = new Map();
     for (const { part, bytes } of rows) parts.set(part, (parts.get(part) ?? 0n) + bytes);

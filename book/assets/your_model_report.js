@@ -6,7 +6,7 @@
 
   const data = globalThis.EveryByteData;
   const { formula, marked } = globalThis.EveryByte.exact;
-  const { models } = globalThis.EveryByte;
+  const { models, text: { told } } = globalThis.EveryByte;
   const TIMES = "\u202f×\u202f";
 
   // Ledgers, and null or a message where there is none.
@@ -44,6 +44,10 @@
   function activationsOf(model, { attention, recompute }, sizes) {
     const { activations } = model.entry;
     if (typeof activations === "string") return { message: activations };
+    const field = model.entry.function, called = model.values.get(field);
+    if (!Object.hasOwn(data.functions, called)) {
+      return { message: told(field, called, data.messages.function) };
+    }
     const { place, message } = models.chosen(model, activations[attention][recompute]);
     return message ? { message } : models.ledger(model, place, sizes);
   }

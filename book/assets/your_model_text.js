@@ -2,7 +2,7 @@
 // which data from the library gives. Integers become BigInt, objects become Map, so that
 // nothing is rounded, reordered or inherited.
 //
-// EveryByte.text has ConfigError, refuse, repr, isEqual, fill, decode and parse.
+// EveryByte.text has ConfigError, told, refuse, repr, isEqual, fill, decode and parse.
 (() => {
   "use strict";
 
@@ -12,11 +12,15 @@
   class ConfigError extends Error {}
 
   // As Python shows a ConfigError: field = value: rule.
-  function refuse(field, value, rule) {
+  function told(field, value, rule) {
     const shown = [...repr(value)];
     const short = shown.length <= LONGEST_REPR
       ? shown.join("") : `${shown.slice(0, LONGEST_REPR - 1).join("")}…`;
-    throw new ConfigError(`${field} = ${short}: ${rule}`);
+    return `${field} = ${short}: ${rule}`;
+  }
+
+  function refuse(field, value, rule) {
+    throw new ConfigError(told(field, value, rule));
   }
 
   const fill = (message, values) =>
@@ -266,6 +270,6 @@
 
   globalThis.EveryByte = {
     ...globalThis.EveryByte,
-    text: { ConfigError, refuse, repr, isEqual, fill, decode, parse },
+    text: { ConfigError, told, refuse, repr, isEqual, fill, decode, parse },
   };
 })();

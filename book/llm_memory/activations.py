@@ -10,6 +10,7 @@ from . import fields
 from .adapters import ALL_LINEAR, members
 from .errors import ConfigError, choose
 from .families import forward
+from .functions import FUNCTIONS, ONE_KERNEL
 from .kernels import KERNELS
 from .ledger import Ledger, Tensor
 from .loss import KEPT
@@ -174,6 +175,7 @@ def _tape(
         ]
         rule = f"its activations are not derived yet; there are: {', '.join(known)}"
         raise ConfigError("model_type", model.model_type, rule)
+    _check_function(model, precision)
     if recompute == "matmuls" and attention != "flash":
         rule = "is described with attention='flash' only"
         raise ConfigError("recompute", recompute, rule)
@@ -212,6 +214,21 @@ def _tape(
 def _forward(model, run: Run) -> Tape:
     """Return a tape; one serves every way to recompute but "core_attention"."""
     return forward(model, run=run)
+
+
+def _check_function(model, precision: str) -> None:
+    """Refuse an activation function of which it is not known what it keeps.
+
+    Raises:
+        ConfigError: naming the field that has it.
+    """
+    if callable(model.activation):
+        return
+    name = fields.family(model.model_type).get("activation", "hidden_act")
+    kernels = choose(name, model.activation, FUNCTIONS)
+    if precision == "autocast" and kernels not in ONE_KERNEL:
+        rule = "is not derived yet under autocast, which widens some of its kernels"
+        raise ConfigError(name, model.activation, rule)
 
 
 def _check_described(model, recompute, precision, profile) -> None:

@@ -12,9 +12,10 @@ from functools import cache
 
 from . import fields, json_text, layers, model
 from .activations import RECOMPUTE, training_activations
-from .errors import ConfigError
+from .errors import ConfigError, choose
 from .explorer_page import Pool
 from .expression import to_tree
+from .functions import FUNCTIONS
 from .hardware import accelerators
 from .kernels import KERNELS
 from .kv_cache import FORMATS as CACHE_FORMATS
@@ -23,11 +24,12 @@ from .ledger import Ledger, Tensor
 from .optimizers import OPTIMIZERS
 from .structures import (
     BLOCKS,
-    FUNCTIONS,
+    INNER,
     LINEAR,
     Variant,
     all_parameters,
     condition,
+    functions,
     one_tape,
     reduced,
     structure_switches,
@@ -67,6 +69,7 @@ def page_data() -> dict:
             **json_text.MESSAGES, **fields.MESSAGES, **layers.MESSAGES,
             "quant_method": model.QUANT_METHOD, "weight_block": model.WEIGHT_BLOCK,
             "model_type": _refusal(fields.family, "").rule,
+            "function": _refusal(choose, "", "", FUNCTIONS).rule,
         },
         "limits": {
             "text": json_text.LARGEST_TEXT, "depth": json_text.LARGEST_DEPTH,
@@ -78,13 +81,14 @@ def page_data() -> dict:
             "layers": fields.ATTENTION_TYPES, "hybrid layers": fields.HYBRID_TYPES,
         },
         "counted": {"sliding": layers.SLIDING, "linear": layers.LINEAR},
-        "functions": FUNCTIONS,
+        "functions": functions(),
         "unknown": table["unknown"] | {"off": _texts(table["unknown"]["off"])},
         "patterns": table["patterns"],
         "bits": {name: kind.bits for name, kind in DTYPES.items()} | {"uint8": 8},
         "updated": {name: recipe.updated for name, recipe in RECIPES.items()},
         "symbols": {name: size.meaning for name, size in TABLE.items()}
-        | {LINEAR.name: "layers with linear attention"},
+        | {LINEAR.name: "layers with linear attention"}
+        | {INNER.name: "tensors kept inside the activation function"},
         "hardware": {name: card.bytes for name, card in accelerators().items()},
         "choices": {
             "weights": (*PLAIN, *PACKED), "cache": tuple(CACHE_FORMATS),
@@ -303,7 +307,7 @@ def _texts(values: Iterable) -> list[str]:
 
 
 def _field(field: Mapping) -> dict:
-    kept = ("kind", "of", "aliases", "symbol", "if_null", "minimum")
+    kept = ("kind", "of", "choices", "aliases", "symbol", "if_null", "minimum")
     found = {key: field[key] for key in kept if key in field}
     if "default" in field:
         found["default"] = json.dumps(field["default"])

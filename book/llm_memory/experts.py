@@ -7,7 +7,7 @@ Source: transformers' integrations/moe.py and the routers of its modeling files.
 """
 
 
-def route(tape, scores, active, *, normalised: bool, dtype: str):
+def route(tape, scores, active, *, normalised: bool, dtype: str, limited=False):
     """Choose experts by the largest shares, in fp32: their weights (b, s, E_k).
 
     Shares are a softmax or a sigmoid of the scores: both keep their result.
@@ -18,10 +18,13 @@ def route(tape, scores, active, *, normalised: bool, dtype: str):
         active: E_k.
         normalised: whether the weights are divided by their sum, in place.
         dtype: of the weights.
+        limited: whether the shares of some groups of experts are left out.
     """
     tokens = scores.shape[:-1]
     chosen = tape.make("chosen experts", (*tokens, active), "int64")
     shares = tape.make("router's shares", scores.shape, "fp32")
+    if limited:
+        tape.make("experts left out", scores.shape, "bool", saves_output=True)
     weights = tape.make("weights", (*tokens, active), "fp32", saved=(shares, chosen))
     if normalised:
         total = tape.make("sum of the weights", (*tokens, 1), "fp32")

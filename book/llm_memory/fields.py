@@ -194,6 +194,7 @@ def _type(field: Mapping):
         "share": Annotated[StrictFloat | StrictInt, Field(gt=0, le=1)],
         "positive": Annotated[StrictFloat | StrictInt, Field(gt=0)],
         "text": StrictStr,
+        "choice": Literal[tuple(field.get("choices", ("",)))],
         "object": dict,
         "layers": list[Literal[ATTENTION_TYPES]],
         "hybrid layers": list[Literal[HYBRID_TYPES]],
@@ -217,6 +218,7 @@ def _rule(field: Mapping) -> str:
         "share": "must be a number above 0, at most 1",
         "positive": "must be a number above 0",
         "text": "must be a string",
+        "choice": f"must be {' or '.join(map(repr, field.get('choices', ())))}",
         "object": "must be an object",
         "layers": f"must be a list of {' and '.join(map(repr, ATTENTION_TYPES))}",
         "hybrid layers": f"must be a list of {' and '.join(map(repr, HYBRID_TYPES))}",
@@ -229,7 +231,7 @@ def numbers(entry: Mapping, values: Mapping) -> dict[str, int]:
     """Return what trees know a config's fields as: integers and flags.
 
     A share stands for how many elements of its size it is, rounded down, as the
-    framework computes it.
+    framework computes it; a choice for its place among the choices.
 
     >>> entry = {"fields": {"part": {"kind": "share", "of": "width"}}}
     >>> numbers(entry, {"width": 10, "part": 0.7})
@@ -239,6 +241,8 @@ def numbers(entry: Mapping, values: Mapping) -> dict[str, int]:
     for name, field in entry["fields"].items():
         if field["kind"] == "share":
             found[name] = int(values[field["of"]] * values[name])
+        if field["kind"] == "choice":
+            found[name] = field["choices"].index(values[name])
     return found
 
 

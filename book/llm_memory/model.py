@@ -43,6 +43,8 @@ FLAGS = {
     "multi_query": "all query heads share one key and value head",
     "repeated": "keys and values are repeated for the query heads, then cached",
     "rotary": "queries and keys are rotated by their position",
+    "complex_rotary": "a rotation multiplies complex numbers",
+    "group_limited": "experts are chosen among those of the best groups",
     "interleaved": "a layer makes rotary tables for pairs that lie side by side",
 }
 
@@ -259,6 +261,11 @@ def _default_structure(entry: Mapping) -> dict[str, bool]:
         name: bool(value)
         for name, value in _defaults(entry).items()
         if entry["fields"][name]["kind"] == "flag"
+    }
+    defaults |= {
+        name: each["choices"].index(each["default"])
+        for name, each in entry["fields"].items()
+        if each["kind"] == "choice"
     }
     symbols = dict.fromkeys(SIZES_OF_STRUCTURE, 1)
     return {

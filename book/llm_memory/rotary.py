@@ -24,6 +24,12 @@ def interleave(tape, x):
     return tape.make(f"{x.name}, interleaved", x.shape, x.dtype, saves_output=True)
 
 
+def rotate_complex(tape, x, table):
+    """Multiply pairs as complex numbers, in fp32; what else is made is not derived."""
+    wide = tape.make("turned", x.shape, "fp32", saved=(table,))
+    return tape.make(f"{x.name} rotated", wide.shape, x.dtype, prefix="")
+
+
 def rotate(tape, x, cos, sin, heads=None):
     """x · cos + (its halves swapped, one negated) · sin; only the tables are saved.
 

@@ -13,16 +13,45 @@ from itertools import product
 from sympy import S, Symbol, sympify
 
 from .families import FORWARDS, forward
+from .functions import FUNCTIONS, unchanged
 from .layers import Layers, arrange
 from .model import Model, symbolic
 from .operations import Operation, Parameter
+from .recorder import Recorder
 from .symbols import symbol
 
-FUNCTIONS = ("relu", "gelu_new", "")  # what tape.activate tells apart; "": any other
+INNER = Symbol("inner", integer=True, nonnegative=True)
 LINEAR = Symbol("L_linear", integer=True, nonnegative=True)
 BLOCK = tuple(Symbol(f"block_{side}", integer=True, positive=True)
               for side in ("rows", "columns"))  # fmt: skip
 BLOCKS = (None, BLOCK, (None, None))
+
+
+def _keeping(x_too: bool):
+    """Return an activation function that keeps `inner` tensors, and perhaps x."""
+
+    def function(tape, x, name):
+        inner = tape.make("inside the function", (INNER, *x.shape), x.dtype)
+        return tape.make(name, x.shape, x.dtype, saved=(*([x] * x_too), inner))
+
+    return function
+
+
+KINDS = (_keeping(True), _keeping(False), unchanged)
+
+
+def functions() -> dict[str, tuple[int, int]]:
+    """Return for each activation function its place in `KINDS`, and `inner`."""
+    return {name: _kind(each) for name, each in FUNCTIONS.items()}
+
+
+def _kind(function) -> tuple[int, int]:
+    tape = Recorder()
+    x = tape.make("x", (1,))
+    output = function(tape, x, "")
+    kept = set(tape._saved)
+    kind = 2 if output is x else int(x not in kept)
+    return kind, len(kept - {x, output})
 
 
 @dataclass(frozen=True)
@@ -65,7 +94,7 @@ def training_switches(entry: Mapping) -> list[Switch]:
     """Return the switches that only the activations of training depend on."""
     places = entry.get("dropout", {"attention": "attention_dropout"})
     return [
-        Switch("function", tuple(range(len(FUNCTIONS))), "function"),
+        Switch("function", tuple(range(len(KINDS))), "function"),
         *(
             Switch(f"dropout_{place}", (False, True), f"has_{name}")
             for place, name in places.items()
@@ -134,7 +163,7 @@ def _model(model_type: str, entry: Mapping, choice: Mapping) -> Model:
         model,
         sizes=sizes,
         layers=groups,
-        activation=FUNCTIONS[choice.get("function", len(FUNCTIONS) - 1)],
+        activation=KINDS[choice.get("function", 0)],
         dropout={place: choice.get(f"dropout_{place}", False) for place in places},
         caps={what: choice.get(f"cap_{what}") for what in entry.get("caps", {})},
     )

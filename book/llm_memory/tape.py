@@ -12,15 +12,15 @@ from math import prod
 
 from sympy import Eq, Expr, Min, sympify
 
-from . import experts, gelu, gradients, norms, rotary
+from . import experts, gradients, norms, rotary
 from .errors import choose
+from .functions import FUNCTIONS, TIMED, of_input
 from .kernels import KERNELS, RECOMPUTES_SCORES, Heads, mask, recomputed
 from .operations import Activation, Cached, Run
 from .recorder import PARTS, Recorder
 from .symbols import b
 
 CACHE = "KV cache"
-OF_ONE_KERNEL = ("relu", "gelu", "gelu_pytorch_tanh", "silu", "swish")
 
 
 class Tape(Recorder):
@@ -294,20 +294,16 @@ class Tape(Recorder):
         return self._append("multiply", (x, y), output)
 
     def activate(self, x, function: str) -> Activation:
-        """An activation function. Its input is saved; composed ones save more."""
+        """An activation function, by its name or as one of `functions`."""
         return self._append("activate", (x,), self.activated(x, function))
 
     def activated(self, x, function: str) -> Activation:
         """As `activate`, within another operation."""
-        if function == "gelu_new":
-            return gelu.composed(self, x, function)
+        if callable(function):
+            return function(self, x, function.__name__)
         if self.timeline:
-            choose("activation function", function, dict.fromkeys(OF_ONE_KERNEL))
-        kept = [] if function == "relu" else [x]
-        return self._like(
-            function, x, of=(x,), rule=gradients.like(f"of {function}"), saved=kept,
-            saves_output=function == "relu",
-        )  # fmt: skip
+            choose("activation function", function, dict.fromkeys(TIMED))
+        return FUNCTIONS.get(function, of_input)(self, x, function)
 
     def capped(self, x, name) -> Activation:
         """Keep x within ± a number: divided by it, tanh, times it."""
@@ -409,6 +405,12 @@ class Tape(Recorder):
             self._append("rotary_table", (x,), table)
         return tuple(tables)
 
+    def complex_table(self, x, positions, width) -> tuple[Activation]:
+        """Make cos + i·sin, two numbers in fp32: (1, s, width / 2, 2)."""
+        shape = (*positions.shape, width / 2, 2)
+        table = self.make("cos + i·sin", shape, "fp32")
+        return (self._append("rotary_table", (x,), table),)
+
     def interleaved(self, tables) -> tuple[Activation, ...]:
         """Make rotary tables of a layer's own, which it keeps."""
         own = tuple(rotary.interleave(self, table) for table in tables)
@@ -420,7 +422,10 @@ class Tape(Recorder):
 
         `heads` is given where the tables turn only a part of each head.
         """
-        output = rotary.rotate(self, x, *tables, heads)
+        if len(tables) == 1:
+            output = rotary.rotate_complex(self, x, *tables)
+        else:
+            output = rotary.rotate(self, x, *tables, heads)
         return self._append("rotate", (x,), output)
 
     def attention(

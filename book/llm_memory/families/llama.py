@@ -40,7 +40,8 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     positions = tape.positions()
     mask = tape.mask()
     width = model.d_r or model.d
-    tables = tape.rotary_tables(embedded, positions, width)
+    made = tape.complex_table if model.complex_rotary else tape.rotary_tables
+    tables = made(embedded, positions, width)
     x = embedded
     for number, layers in enumerate(model.layers):
         if number and model.tables_by_type:

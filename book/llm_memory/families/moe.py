@@ -28,6 +28,7 @@ def mlp(tape: Tape, model, x: Activation) -> Activation:
             model.E_k,
             normalised=model.normalised_routes,
             dtype="fp32" if model.wide_routes else "bf16",
+            limited=model.group_limited,
         )
     with tape.scope(part="routed experts"):
         y = tape.experts(

@@ -223,7 +223,8 @@ def _layer(model, choices: dict, b: int, s: int):
         types = getattr(body.rotary_emb, "layer_types", None)
         own = [model.config.layer_types[0]] if types else []
         tables = body.rotary_emb(leaf, positions, *own)
-        options["position_embeddings"] = tuple(table.detach() for table in tables)
+        one = isinstance(tables, torch.Tensor)  # of complex numbers
+        options["position_embeddings"] = tables if one else tuple(tables)
     run = functools.partial(layer, **options)
     settings = _checkpointing(choices)
     if settings:
@@ -234,7 +235,8 @@ def _layer(model, choices: dict, b: int, s: int):
 def _outside(model, run) -> list:
     """Return tensors that the layer is given: parameters, mask and tables."""
     given = [*model.parameters(), run.keywords["attention_mask"]]
-    return [*given, *run.keywords.get("position_embeddings", ())]
+    tables = run.keywords.get("position_embeddings", ())
+    return [*given, *((tables,) if isinstance(tables, torch.Tensor) else tables)]
 
 
 @contextlib.contextmanager

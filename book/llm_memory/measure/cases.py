@@ -2,6 +2,7 @@
 
 import json
 
+from ..functions import FUNCTIONS
 from ..model import MODELS, names
 
 SMALL = {
@@ -312,8 +313,15 @@ QWEN3_MOE = GROUPED | EXPERTS | {"model_type": "qwen3_moe", "head_dim": 20}
 QWEN3_MOE |= {"moe_intermediate_size": 40}
 PHI3 = SWITCHES["phi3"] | {"num_hidden_layers": 2}
 GLM4 = SWITCHES["glm4"] | {"num_hidden_layers": 2}
+DEEPSEEK2 = LATENT | {
+    "model_type": "deepseek_v2",
+    "moe_intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "first_k_dense_replace": 1,
+}
 OPT_TRAINED = SWITCHES["opt"] | {"num_hidden_layers": 2}
 DEEPSEEK = LATENT | {"model_type": "deepseek_v3", "moe_intermediate_size": 24}
+LATENT_KINDS = ("deepseek_v2", "deepseek_v3")
 # Layers that are described for training; a name of one word is counted in FLOPs, too.
 DESCRIBED = {
     "gemma2": GEMMA2,
@@ -370,6 +378,17 @@ DESCRIBED = {
     },
     "gemma3_text capped": GEMMA3
     | {"sliding_window_pattern": 2, "final_logit_softcapping": 30.0},
+    "deepseek_v2": DEEPSEEK2,
+    "deepseek_v2 limited": DEEPSEEK2
+    | {
+        "topk_method": "group_limited_greedy",
+        "q_lora_rank": None,
+        "attention_bias": True,
+        "mlp_bias": True,
+        "attention_dropout": 0.1,
+        "first_k_dense_replace": 0,
+        "num_hidden_layers": 1,
+    },
     "opt": OPT_TRAINED,
     "opt narrow": OPT_TRAINED
     | {
@@ -457,7 +476,17 @@ def activation_cases() -> dict[str, tuple[dict, dict, tuple]]:
         f"{model}, {choice}": (configs()[model], CHOICES[choice], ((b, s),))
         for model, choice, b, s in TRAINED_FOR_REAL
     }
-    return small | real
+    functions = {
+        f"{model} {name}, eager": (
+            config | {field: name},
+            PLAIN,
+            ACTIVATION_SHAPES[2:3],
+        )
+        for model, field in (("llama", "hidden_act"), ("opt", "activation_function"))
+        for name in FUNCTIONS
+        for config in [(TRAINED | DESCRIBED)[model]]
+    }
+    return small | functions | real
 
 
 ADAPTED = PLAIN | {
@@ -539,9 +568,9 @@ def _is_described(config: dict, choices: dict) -> bool:
     if kind == "gemma2":  # capped scores, which PyTorch's kernels do not have
         capped = config.get("attn_logit_softcapping", True) is not None
         return choices["attention"] == "eager" or not capped
-    if kind == "deepseek_v3" and choices["attention"] == "flash":
+    if kind in LATENT_KINDS and choices["attention"] == "flash":
         return False  # keys are wider than values
-    if kind in ("mixtral", "qwen3_moe", "deepseek_v3"):
+    if kind in ("mixtral", "qwen3_moe", *LATENT_KINDS):
         return not autocast and choices["recompute"] != "matmuls"
     return True
 

@@ -19,6 +19,11 @@ from .symbols import symbol
 class Row:
     """What a tensor and a product have in common: a name, a shape, a count, a part."""
 
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        """The sizes that occur in the row."""
+        return _symbols({self.count, *self.shape})
+
     def substitute(self, sizes: Mapping) -> Self:
         """Return the row with some sizes replaced."""
         shape = tuple(replaced(size, sizes) for size in self.shape)
@@ -40,7 +45,7 @@ class Rows:
     def __init__(self, rows: Iterable[Row], symbols: Iterable[Symbol] = ()):
         self.rows = tuple(_merge(rows))
         sizes = {size for row in self.rows for size in (row.count, *row.shape)}
-        self.symbols = frozenset(symbols).union(*(size.free_symbols for size in sizes))
+        self.symbols = _symbols(sizes).union(symbols)
 
     @property
     def parts(self) -> dict[str, Self]:
@@ -102,6 +107,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def _symbols(sizes: Iterable[Expr]) -> frozenset[Symbol]:
+    return frozenset().union(*(size.free_symbols for size in sizes))
 
 
 def replaced(size: Expr, sizes: Mapping) -> Expr:

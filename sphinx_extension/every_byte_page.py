@@ -122,6 +122,8 @@ def move_handlers(page):
 def offer_paper(page):
     """Offer a page's paper as it is, and with all that is folded."""
     for button in tags(page, lambda tag: tag.get("data-action") == "window.print"):
+        if button.parent.name != "li":
+            continue
         choices = {"window.print": "Print"}
         if any(FOLDED.intersection(classes(box)) for box in page.find_all("details")):
             choices["print-unfolded"] = "Print, solutions too"

@@ -295,10 +295,24 @@ def test_a_choice_that_does_not_exist_is_refused(choices, field):
     assert error.value.field == field
 
 
-@pytest.mark.parametrize("model", ["gpt-oss-20b"])
-def test_a_family_that_is_not_derived_is_refused_by_name(model):
-    with pytest.raises(ConfigError, match=load_model(model).model_type):
-        training_activations(load_model(model))
+@pytest.mark.parametrize("family", ["falcon", "gptj", "qwen3_next"])
+def test_a_family_that_is_not_derived_is_refused_by_name(family):
+    with pytest.raises(ConfigError, match=f"^model_type = '{family}'"):
+        training_activations(symbolic(family))
+
+
+def test_sinks_have_no_kernel_but_eager():
+    """By hand: a column more in bf16, a place in int64; no score is kept in fp32."""
+    model = load_model("gpt-oss-20b")
+    for attention in ("flash", "efficient", "math"):
+        with pytest.raises(ConfigError, match=r"^attention = .* sinks"):
+            layer_activations(model, attention)
+    softmax = layer_activations(model).select(part="attention")
+    rows = 2 * 64 * 7
+    name = "model.layers.{i}.self_attn."
+    found = softmax.substitute({"b": 2, "s": 7})
+    assert found[name + "softmax"].bytes == 2 * rows * 8
+    assert found[name + "place of the largest"].bytes == 8 * rows
 
 
 def test_a_frozen_matrix_saves_no_input():

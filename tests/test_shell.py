@@ -9,6 +9,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+from llm_memory.measure.cases import SWITCHES
+
 # By hand: 40 layers, h = 5120, 40 heads of 128, f = 13824, V = 32000, untied; 4 + 7·40
 # - 1 tensors. Per token 2·2·40·5120 bytes of cache.
 LAYER = 4 * 5120**2 + 3 * 5120 * 13824 + 2 * 5120
@@ -77,10 +79,12 @@ def test_what_fits():
     assert f"the weights alone do not fit: {over:,} bytes" in text
 
 
-def test_a_family_without_activations_says_so_and_gives_the_rest():
-    done = run("gpt-oss-20b", "--weights", "int4")
+def test_a_family_without_activations_says_so_and_gives_the_rest(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(SWITCHES["gptj"]), encoding="utf-8")
+    done = run(str(path), "--weights", "int4")
     assert done.returncode == 0
-    assert "activations: model_type = 'gpt_oss': its activations" in done.stdout
+    assert "activations: model_type = 'gptj': its activations" in done.stdout
     assert "weights, int4" in done.stdout
 
 

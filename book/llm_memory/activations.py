@@ -179,8 +179,9 @@ def _tape(
     if recompute == "matmuls" and attention != "flash":
         rule = "is described with attention='flash' only"
         raise ConfigError("recompute", recompute, rule)
-    if attention != "eager" and model.caps.get("scores"):
-        rule = "does not exist for capped scores; there is: eager"
+    if attention != "eager" and (model.caps.get("scores") or model.sinks):
+        what = "sinks" if model.sinks else "capped scores"
+        rule = f"does not exist for {what}; there is: eager"
         raise ConfigError("attention", attention, rule)
     if model.c_kv or any(layers.sparse for layers in model.layers):
         _check_described(model, recompute, precision, profile)
@@ -276,7 +277,7 @@ def _rows(
     rows, seen, parts, whole = [], set(), {}, set()
     for operation in operations:
         for tensor in () if operation.kind == "rotate" else kept(operation):
-            if tensor not in seen:
+            if tensor not in seen and tensor.memory[0][0] not in whole:
                 times = operation.count if count is None else count
                 if any(storage in whole for storage, _ in tensor.memory[1:]):
                     times *= number(tensor.memory[0][1])

@@ -34,20 +34,45 @@ def route(tape, scores, active, *, normalised: bool, dtype: str, limited=False):
     return tape.make("weights", weights.shape, dtype)
 
 
-def grouped(tape, x, weights, experts, width, function: str):
-    """Gated MLPs over rows sorted by expert, weighted, and summed for each token."""
+def route_chosen(tape, scores, active):
+    """Choose experts by the largest scores: a softmax of these gives their weights."""
+    shape = (*scores.shape[:-1], active)
+    chosen = tape.make("chosen experts", shape, "int64")
+    return tape.make("weights", shape, saved=(chosen,), saves_output=True)
+
+
+def clamped(tape, gate, up):
+    """(up + 1) · gate · sigmoid(α·gate), both kept within bounds first."""
+    kept = [
+        tape.make(name, gate.shape)
+        for name in ("gate, clamped", "sigmoid", "gate", "up + 1")
+    ]
+    return tape.make("product", gate.shape, saved=(gate, up, *kept))
+
+
+def grouped(tape, x, weights, experts, width, function, bias: bool = False):
+    """Gated MLPs over rows sorted by expert, weighted, and summed for each token.
+
+    Biases are looked up for each row by its expert. `function` activates the gate;
+    `clamped` makes the whole product.
+    """
     rows, learns = weights.shape, not tape.run.frozen
     order = tape.make("order by expert", rows, "int64")
     tokens = tape.make("token of each row", rows, "int64")
     sorted_x = tape.make("rows by expert", (*rows, x.shape[-1]), saved=(tokens,))
     by_expert = tape.make("weights by expert", rows, weights.dtype, saved=(order,))
     ends = tape.make("end of each expert's rows", (experts,), "int32")
+    if bias and learns:
+        tape.make("expert of each row", rows, "int64", saves_output=True)
     packed = tape.make(
         "gate_up_proj", (*rows, 2 * width), saved=(ends, *([sorted_x] * learns))
     )
     gate, up = (tape.part(packed, name, width) for name in ("gate", "up"))
-    gate = tape.activated(gate, function)
-    product = tape.make("product", gate.shape, saved=(gate, up))
+    if function is clamped:
+        product = clamped(tape, gate, up)
+    else:
+        gate = tape.activated(gate, function)
+        product = tape.make("product", gate.shape, saved=(gate, up))
     y = tape.make("down_proj", sorted_x.shape, saved=(product,) if learns else ())
     weighted = tape.make("weighted", y.shape, weights.dtype, saved=(y, by_expert))
     back = tape.make("order by token", rows, "int64")

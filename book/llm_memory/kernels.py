@@ -33,6 +33,7 @@ class Heads:
             and keys.
         capped: whether a tanh keeps the scores within bounds.
         sorted: whether queries and keys were made head by head.
+        sinks: whether each row has one score more, which reads no token.
     """
 
     tape: object
@@ -47,6 +48,7 @@ class Heads:
     packed: bool = False
     capped: bool = False
     sorted: bool = False
+    sinks: bool = False
 
     @property
     def inputs(self) -> tuple:
@@ -177,7 +179,7 @@ def eager(heads: Heads) -> tuple:
         scaled = tape.capped(scaled, "scores")
     masked = tape.make("scores, masked", square, of=(scaled,), rule=gradients.same)
     del scaled
-    weights = _softmax(heads, masked)
+    weights = _with_sinks(heads, masked) if heads.sinks else _softmax(heads, masked)
     del masked
     if heads.dropout:
         mask = tape.make("attention mask", square, "bool")
@@ -217,6 +219,15 @@ def _softmax(heads: Heads, masked):
         rule = gradients.cast(heads.softmax)
         weights = tape.make("attention map", square, of=(weights,), rule=rule)
     return weights
+
+
+def _with_sinks(heads: Heads, masked):
+    """A softmax over one score more, less the largest; what it gives is left out."""
+    tape, (*rows, columns) = heads.tape, heads.map
+    tape.make("scores and sinks", (*rows, columns + 1))
+    tape.make("place of the largest", (*rows, 1), "int64", saves_output=True)
+    shares = tape.make("softmax", (*rows, columns + 1), saves_output=True)
+    return tape.look(shares, shape=heads.map)
 
 
 def math(heads: Heads) -> tuple:

@@ -45,6 +45,8 @@ FLAGS = {
     "rotary": "queries and keys are rotated by their position",
     "complex_rotary": "a rotation multiplies complex numbers",
     "group_limited": "experts are chosen among those of the best groups",
+    "sinks": "each head has one score more, the sink",
+    "wide_norm": "the norms multiply by their weight in fp32",
     "interleaved": "a layer makes rotary tables for pairs that lie side by side",
 }
 

@@ -44,6 +44,22 @@ def rms_norm_from_one(tape, x, name: str, parameters, dtype: str):
     return tape.make(name, x.shape, dtype, of=(wide,), rule=gradients.cast("fp32"))
 
 
+def rms_norm_in_fp32(tape, x, name: str, parameters, dtype: str):
+    """As `rms_norm`, but weighted in fp32 too, as gpt-oss does."""
+    if tape.run.profile == "fused":
+        return _fused(tape, x, name, dtype)
+    (weight,) = parameters
+    scaled = _scaled(tape, x, name)[0]
+    kept = () if tape.run.frozen else (scaled,)
+    wide = tape.make(
+        f"{name} weighted", x.shape, "fp32",
+        of=(weight, scaled), rule=gradients.weighting(weight), saved=kept,
+    )  # fmt: skip
+    if dtype == "fp32":
+        return wide
+    return tape.make(name, x.shape, dtype, of=(wide,), rule=gradients.cast("fp32"))
+
+
 def _fused(tape, x, name: str, dtype: str):
     root = tape.make(f"{name} 1/rms", (*x.shape[:-1], 1), "fp32")
     return tape.make(name, x.shape, dtype, saved=(x, root))
@@ -90,5 +106,6 @@ def layer_norm(tape, x, name: str, parameters, dtype: str):
 NORMS = {
     "rms_norm": rms_norm,
     "rms_norm_from_one": rms_norm_from_one,
+    "rms_norm_in_fp32": rms_norm_in_fp32,
     "layer_norm": layer_norm,
 }

@@ -67,7 +67,7 @@ TABLE = {
         ),
         Size(
             "d_r",
-            "head width with rotation (MLA, partial)",
+            "head width with rotation",
             "elements",
             "qk_rope_head_dim",
         ),

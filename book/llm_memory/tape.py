@@ -260,12 +260,12 @@ class Tape(Recorder):
         if weights is None:
             output = self._like("experts", x)
         else:
-            output = experts.grouped(self, x, weights, number, width, function)
+            output = experts.grouped(self, x, weights, number, width, function, bias)
         return self._append("experts", (x, routes), output, own, products=work)
 
-    def route(self, scores, active, **facts) -> Activation:
+    def route(self, scores, active, how=None, **facts) -> Activation:
         """Give each token's weights of the experts that it goes to, (b, s, E_k)."""
-        weights = experts.route(self, scores, active, **facts)
+        weights = (how or experts.route)(self, scores, active, **facts)
         return self._append("route", (scores,), weights)
 
     def operation(self, kind, inputs, name, shape, own=(), states=()) -> Activation:
@@ -430,7 +430,7 @@ class Tape(Recorder):
 
     def attention(
         self, queries, keys, values, heads, groups, *, softmax="fp32", dropout=0,
-        packed=False, capped=False, sorted=False,
+        packed=False, capped=False, sorted=False, sinks=False,
     ) -> tuple[Activation, Activation | None]:  # fmt: skip
         """Softmax of queries × keys, times values: (b, s, a·d_v), and the map if any.
 
@@ -443,14 +443,16 @@ class Tape(Recorder):
             packed: whether values lie in one tensor with others.
             capped: whether a tanh keeps the scores within bounds.
             sorted: whether queries and keys were made head by head.
+            sinks: whether each row has one score more, which reads no token.
         """
         inputs = tuple(self._cast(each) for each in (queries, keys, values))
         cast = keys.dtype != "bf16"
         dropout = dropout if self.run.training else 0
         heads, groups = sympify(heads), sympify(groups)
         case = Heads(
-            self, *inputs, heads, groups, softmax, dropout, cast, packed, capped, sorted
-        )
+            self, *inputs, heads, groups, softmax, dropout, cast, packed, capped,
+            sorted, sinks,
+        )  # fmt: skip
         work = case.products(self._product)
         kernel = KERNELS[self.run.attention] if self.run.core else recomputed
         if self.graph is not None and not self.run.core:

@@ -3,6 +3,7 @@
 Source: transformers' modeling_gpt_oss.py. Its experts store a matrix as (in, out).
 """
 
+from .. import experts
 from ..operations import Activation
 from ..symbols import b, s
 from ..tape import Tape
@@ -27,6 +28,9 @@ def mlp(tape: Tape, model, x: Activation) -> Activation:
     """Router and routed experts, all with biases."""
     with tape.scope(part="router"):
         routes = tape.linear(x, "router", model.E, bias=True, role="router")
-    return tape.experts(
-        x, routes, model.m, model.E_k, NO_OTHER_NAMES, bias=True, transposed=True
-    )
+        weights = tape.route(routes, model.E_k, experts.route_chosen)
+    with tape.scope(part="routed experts"):
+        return tape.experts(
+            x, routes, model.m, model.E_k, NO_OTHER_NAMES, bias=True, transposed=True,
+            weights=weights, function=experts.clamped,
+        )  # fmt: skip

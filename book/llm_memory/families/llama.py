@@ -125,7 +125,7 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     capped = bool(model.caps.get("scores"))
     y, weights = tape.attention(  # (b, s, a·d)
         q, key, value, a, k, dropout=dropout, packed=model.fused, capped=capped,
-        sorted=some,
+        sorted=some, sinks=model.sinks,
     )  # fmt: skip
     y = tape.linear(
         y, "o_proj", model.h, bias=model.output_bias, split="input", heads=(a,)
@@ -171,4 +171,6 @@ def norm_heads(
 
 
 def _kind(model) -> str:
+    if model.wide_norm:
+        return "rms_norm_in_fp32"
     return "rms_norm_from_one" if model.unit_offset else "rms_norm"

@@ -175,7 +175,9 @@ def layer_tensors(model, choices: dict, b: int, s: int) -> list:
         torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor),
     ):
         output = run(leaf * 1)
-    found = dict(row for held, row in packed.items() if held() is not None)
+    found: dict = {}
+    for key, row in (row for held, row in packed.items() if held() is not None):
+        found[key] = max(row, found.get(key, row), key=lambda each: each[1])
     del output
     return sorted(found.values())
 

@@ -313,6 +313,11 @@ QWEN3_MOE = GROUPED | EXPERTS | {"model_type": "qwen3_moe", "head_dim": 20}
 QWEN3_MOE |= {"moe_intermediate_size": 40}
 PHI3 = SWITCHES["phi3"] | {"num_hidden_layers": 2}
 GLM4 = SWITCHES["glm4"] | {"num_hidden_layers": 2}
+GPT_OSS = SWITCHES["gpt_oss"] | {
+    "pad_token_id": 0,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+}
 DEEPSEEK2 = LATENT | {
     "model_type": "deepseek_v2",
     "moe_intermediate_size": 24,
@@ -378,6 +383,18 @@ DESCRIBED = {
     },
     "gemma3_text capped": GEMMA3
     | {"sliding_window_pattern": 2, "final_logit_softcapping": 30.0},
+    "gpt_oss": GPT_OSS,
+    "gpt_oss one of one": GPT_OSS
+    | {
+        "num_key_value_heads": 1,
+        "num_local_experts": 1,
+        "num_experts_per_tok": 1,
+        "attention_dropout": 0.1,
+        "attention_bias": False,
+        "tie_word_embeddings": True,
+    },
+    "gpt_oss all of five": GPT_OSS
+    | {"num_key_value_heads": 6, "num_experts_per_tok": 5},
     "deepseek_v2": DEEPSEEK2,
     "deepseek_v2 limited": DEEPSEEK2
     | {
@@ -570,7 +587,9 @@ def _is_described(config: dict, choices: dict) -> bool:
         return choices["attention"] == "eager" or not capped
     if kind in LATENT_KINDS and choices["attention"] == "flash":
         return False  # keys are wider than values
-    if kind in ("mixtral", "qwen3_moe", *LATENT_KINDS):
+    if kind == "gpt_oss" and choices["attention"] != "eager":
+        return False  # whose sinks are in no kernel of PyTorch
+    if kind in ("mixtral", "qwen3_moe", "gpt_oss", *LATENT_KINDS):
         return not autocast and choices["recompute"] != "matmuls"
     return True
 

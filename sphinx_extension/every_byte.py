@@ -109,13 +109,19 @@ def finish(app, exception):
     write_notices(Path(app.outdir))
 
 
+def digest(files):
+    """Return what changes when one of the files does."""
+    contents = b"".join(path.read_bytes() for path in sorted(files))
+    return hashlib.sha256(contents).hexdigest()
+
+
 def setup(app):
     """Register everything with Sphinx."""
     sys.path.insert(0, str(BOOK))  # for autodoc: import llm_memory
-    # A change here must read and write all pages again.
-    sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.*")))
-    digest = hashlib.sha256(sources).hexdigest()
-    app.add_config_value("every_byte_digest", digest, "env")
+    # A change here must read and write all pages again; one of what they load, write.
+    app.add_config_value("every_byte_digest", digest(HERE.glob("*.*")), "env")
+    loaded = [*BOOK.glob("assets/*.*"), *BOOK.glob("llm_memory/*.*s")]  # .js, .css
+    app.add_config_value("every_byte_loaded", digest(loaded), "html")
     app.add_config_value("every_byte_moved", {}, "")
     app.config.template_bridge = "every_byte.Templates"
     app.config.mathjax_path = "mathjax/tex-svg.js"

@@ -49,6 +49,11 @@ def make_book(book: Path) -> Path:
 def build(book: Path, line: str) -> subprocess.CompletedProcess:
     """Build the small book with one line on its page."""
     (book / "book" / "index.md").write_text(f"(index)=\n# Title\n\n{line}\n")
+    return build_again(book)
+
+
+def build_again(book: Path) -> subprocess.CompletedProcess:
+    """Build the small book as it is."""
     command = (sys.executable, "tools/build.py")
     return subprocess.run(command, cwd=book, capture_output=True, text=True)
 
@@ -60,6 +65,15 @@ def test_the_build_refuses_what_is_broken(small_book):
     for line in BROKEN:
         target = re.search(r"[`(](.+?)[`)]", line)[1]
         assert target in done.stderr + done.stdout, line
+
+
+def test_a_change_of_style_alone_reaches_the_site(small_book):
+    source = small_book / "book" / "assets" / "every_byte.css"
+    copy = small_book / "_build" / "html" / "_static" / source.name
+    assert build(small_book, "{ref}`index`").returncode == 0
+    source.write_text(source.read_text("utf-8") + ".a-new-rule { margin: 0; }\n")
+    assert build_again(small_book).returncode == 0
+    assert ".a-new-rule" in copy.read_text("utf-8")
 
 
 def test_a_page_is_repaired():

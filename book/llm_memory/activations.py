@@ -324,12 +324,14 @@ def _row(tensor, count, part: str) -> Tensor:
 def _embedded(tape: Tape, recompute: str) -> list[Tensor]:
     """Give the embedding's output, whose gradient is asked for where all is frozen.
 
-    A layer that is recomputed has kept it, if it is the layer's input.
+    A layer that is recomputed has kept it, if it is the layer's input; so has an adapter
+    that reads it.
     """
     embedding, *others = tape.operations
     last = others[0] if others[0].kind == "scale" else embedding
     first = next(each for each in others if each.group)
     kept = recompute == "full" and first.inputs[0] is last.output
+    kept |= any(embedding.output in each.saved for each in others if not each.group)
     held = tape.run.frozen and not kept
     return [_row(embedding.output, S.One, OUTSIDE)] if held else []
 

@@ -522,14 +522,15 @@ ADAPTERS = {
     "full": ADAPTED | {"recompute": "full"},
     "core": ADAPTED | {"recompute": "core_attention"},
 }
-SOME = {"gpt2": ["c_attn"]}  # modules that are adapted alone; c_proj is in both parts
+# Modules that are adapted alone, where they are not q_proj and v_proj.
+SOME = {"gpt2": ["c_attn"], "phi3": ["o_proj", "down_proj"]}
 
 
 def adapter_cases() -> dict[str, tuple[dict, dict, tuple]]:
     """Return (config, choices, shapes) of training forwards with adapters."""
     models = (
         "llama", "llama one head", "mistral", "qwen2", "qwen3", "gpt2",
-        "gpt2 no dropout", "gemma2", "gemma3_text",
+        "gpt2 no dropout", "gemma2", "gemma3_text", "phi3", "glm4", "opt", "opt narrow",
     )  # fmt: skip
     result = {}
     for model in models:
@@ -889,8 +890,9 @@ def profiled() -> dict[str, dict]:
                 if _is_described(config, CHOICES[choice]):
                     case = _in_memory("forward", config, choice, b, tokens)
                     result[f"{model}, forward, {choice}, {b},{tokens}"] = case
-    for model in IN_MEMORY:
-        config = shallow(TRAINED[model], 1)
+    tied = TRAINED["llama"] | {"tie_word_embeddings": True}
+    for model in ("llama tied", *IN_MEMORY):
+        config = shallow(TRAINED.get(model, tied), 1)
         for choice in ("eager", "core", *(("full",) if model != "gpt2" else ())):
             case = _in_memory("training", config, choice, 2, 5)
             result[f"{model}, training, {choice}"] = case

@@ -47,9 +47,10 @@ def layer_activations(
 
     Args:
         model: a `Model` of a family whose layer is described: GPT-2, LLaMA, Mistral,
-            Qwen2, Qwen3, Gemma 2, Gemma 3, Mixtral, Qwen3 MoE, DeepSeek-V3.
+            Qwen2, Qwen3, Phi-3, Gemma 2, Gemma 3, GLM-4, OPT, Mixtral, Qwen3 MoE,
+            gpt-oss, DeepSeek-V2, DeepSeek-V3.
         attention: the kernel, "eager", "flash", "efficient" or "math"; "eager" alone
-            caps scores, as Gemma 2 does.
+            caps scores, as Gemma 2 does, and has sinks, as gpt-oss does.
         recompute: "none"; "full", each layer from its input; "core_attention", all
             between queries, keys, values and the output; "matmuls", everything but
             the results of matrix products and of flash attention.
@@ -283,8 +284,8 @@ def _rows(
                     times *= number(tensor.memory[0][1])
                 rows.append(_row(tensor, times, _part(operation)))
                 seen.add(tensor)
-                if len(tensor.memory) == 1:
-                    whole.update({tensor.memory[0][0]} - tape.parted)
+                if tensor.shape == tensor.memory[0][0].shape:
+                    whole.update(storage for storage, _ in tensor.memory[:1])
                 for storage, holds in tensor.memory:
                     if storage in tape.parted:
                         found = parts.setdefault(storage, (rows[-1], []))
@@ -324,14 +325,15 @@ def _row(tensor, count, part: str) -> Tensor:
 def _embedded(tape: Tape, recompute: str) -> list[Tensor]:
     """Give the embedding's output, whose gradient is asked for where all is frozen.
 
-    A layer that is recomputed has kept it, if it is the layer's input; so has an adapter
-    that reads it.
+    A layer that is recomputed has kept it, if it is the layer's input; so has an
+    adapter that reads it.
     """
     embedding, *others = tape.operations
     last = others[0] if others[0].kind == "scale" else embedding
     first = next(each for each in others if each.group)
     kept = recompute == "full" and first.inputs[0] is last.output
     kept |= any(embedding.output in each.saved for each in others if not each.group)
+    held = tape.run.frozen and not kept
     held = tape.run.frozen and not kept
     return [_row(embedding.output, S.One, OUTSIDE)] if held else []
 

@@ -334,7 +334,6 @@ def _embedded(tape: Tape, recompute: str) -> list[Tensor]:
     kept = recompute == "full" and first.inputs[0] is last.output
     kept |= any(embedding.output in each.saved for each in others if not each.group)
     held = tape.run.frozen and not kept
-    held = tape.run.frozen and not kept
     return [_row(embedding.output, S.One, OUTSIDE)] if held else []
 
 

@@ -342,14 +342,15 @@ def test_no_number_of_nodes_is_an_answer_with_a_reason():
         ("prefix", {"prefix": -1}),
         ("block", {"block": 0}),
         ("capacity", {"capacity": "nominal"}),
-        ("dtype", {"weights_dtype": "int7"}),
-        ("dtype", {"cache_dtype": "int7"}),
+        ("weights_dtype", {"weights_dtype": "int7"}),
+        ("cache_dtype", {"cache_dtype": "int7"}),
         ("layout", {"layout": "flat"}),
         ("divided", {"divided": ("attention",)}),
         ("stages", {"count": 2, "pp": 2, "stages": (40,)}),
         ("stages", {"count": 2, "pp": 2, "stages": (20, 19)}),
         ("stages", {"count": 2, "pp": 2, "stages": (40, 0)}),
         ("expert_parallel", {"expert_parallel": 1}),
+        ("stages", {"count": 2, "pp": 2, "stages": 20}),
     ],
 )
 def test_a_wrong_argument_is_named(field, options):

@@ -269,6 +269,8 @@ REFUSED = {
     ),
     "rank of adapters": ({"lora": 0}, "integer >= 1"),
     "targets": ({"lora": 8, "targets": ["query"]}, "'q_proj'"),
+    "no targets": ({"lora": 8, "targets": []}, "at least one"),
+    "a number of targets": ({"lora": 8, "targets": 3}, "at least one"),
     "base": ({"lora": 8, "base": "fp4"}, "'nf4_double'"),
     "base alone": ({"base": "nf4"}, "needs lora"),
     "packed and gathered": ({"lora": 8, "base": "nf4", "zero": 3}, "not gathered"),

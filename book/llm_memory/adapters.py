@@ -147,7 +147,10 @@ def _targets(whole: list[Member], targets: "str | Iterable[str]") -> list[Member
     linear = [each for each in whole if each.parameter.role in LINEAR]
     if targets == ALL_LINEAR:
         return linear
-    wanted = [targets] if isinstance(targets, str) else list(targets)
+    wanted = [targets] if isinstance(targets, str) else targets
+    if not isinstance(wanted, list | tuple | set | frozenset) or not wanted:
+        rule = f"must be {ALL_LINEAR!r}, or names of linear modules, at least one"
+        raise ConfigError("targets", targets, rule)
     names = dict.fromkeys(_module(each) for each in linear)
     for name in wanted:
         choose("targets", name, {ALL_LINEAR: None} | names)

@@ -59,6 +59,9 @@ class Placement:
         for part in self.divided:
             choose("divided", part, dict.fromkeys(DIVISIBLE))
         check_flag("expert_parallel", self.expert_parallel)
+        if not isinstance(self.stages, tuple | list | None):
+            rule = "must be None, or the number of layers of each stage"
+            raise ConfigError("stages", self.stages, rule)
 
     @property
     def ranks(self) -> int:

@@ -8,11 +8,12 @@ from fractions import Fraction
 from .errors import ConfigError, choose
 from .expression import evaluate_tree, to_tree
 from .hardware import Hardware, load_hardware
-from .kv_cache import CacheFormat
+from .kv_cache import FORMATS, CacheFormat
 from .ledger import Ledger, Tensor, largest_fitting
 from .placement import Held, Placement, stage_caches, stage_weights
 from .symbols import b, check_size, t
-from .units import UNITS
+from .units import DTYPES, UNITS, DType
+from .weights import QUANTIZED
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def capacity(
     >>> capacity(load_model("Qwen3-0.6B"), "RTX 4090")
     214,190 tokens, 104 sequences of 2,048 tokens
     """
+    _check_names(weights_dtype, cache_dtype)
     placement = Placement(tp, pp, attention_dp, stages, divided, expert_parallel)
     engines = _engines(count, placement)
     budget = rank_bytes(hardware, capacity)
@@ -169,6 +171,14 @@ def rank_bytes(hardware: "str | Hardware", capacity: str = "driver") -> int:
     if found is None:
         raise ConfigError("capacity", capacity, f"{card.name} has no label_bytes")
     return check_size("bytes", found)
+
+
+def _check_names(weights_dtype, cache_dtype) -> None:
+    """Refuse a data type's name as the argument that it was given for."""
+    if not isinstance(weights_dtype, DType):
+        choose("weights_dtype", weights_dtype, DTYPES | QUANTIZED)
+    if not isinstance(cache_dtype, CacheFormat):
+        choose("cache_dtype", cache_dtype, FORMATS)
 
 
 def _engines(count: int, placement: Placement) -> int:

@@ -20,6 +20,7 @@ from llm_memory import (
     weights,
 )
 from llm_memory.check import record
+from llm_memory.fields import family, table
 from llm_memory.peak import Peak
 from llm_memory.symbols import b, s
 from llm_memory.training_peak import training_moments
@@ -74,7 +75,7 @@ def test_after_every_operation_what_pytorch_has_is_alive(name):
 
 
 def test_random_cases_are_many_and_reach_the_corners():
-    assert len(INFERENCE) >= 300 and len(TRAINING) >= 200
+    assert len(INFERENCE) >= 690 and len(TRAINING) >= 200
     for cases in (INFERENCE.values(), TRAINING.values()):
         every = [case["config"] for case in cases]
         configs = [config for config in every if config["model_type"] != "gpt2"]
@@ -86,13 +87,55 @@ def test_random_cases_are_many_and_reach_the_corners():
         for field in ("num_hidden_layers", "num_key_value_heads"):
             assert {1, 2, 3} <= {config[field] for config in configs}
         assert {1, 2, 3} <= {case["b"] for case in cases}
-    winners = set()
+    wanted = {"product", "softmax", "lm_head", "attention", "weighted, by token"}
     for case in INFERENCE.values():
-        if case["phase"] == "prefill":
+        if case["phase"] == "prefill" and wanted:
             peak = prefill_peak(load_model(case["config"]), case["attention"])
             name, _ = peak.at(b=case["b"], s=case["tokens"])
-            winners.add(name.rpartition(".")[2].split(" (")[0])
-    assert {"product", "softmax", "lm_head", "attention"} <= winners
+            wanted.discard(name.rpartition(".")[2].split(" (")[0])
+    assert not wanted
+
+
+def test_every_family_is_measured_in_its_corners():
+    for kind in table()["families"]:
+        if not family(kind).get("inference"):
+            continue
+        cases = [e for e in INFERENCE.values() if e["config"]["model_type"] == kind]
+        assert {"eager", "efficient"} <= {case["attention"] for case in cases}
+        assert {"prefill", "decode"} == {case["phase"] for case in cases}
+        assert {1, 2, 3} <= {case["b"] for case in cases}
+        assert {1, 2, 100} <= {case["tokens"] for case in cases}
+        for name, values in CORNERS.get(kind, {}).items():
+            assert values <= {case["config"].get(name) for case in cases}, name
+
+
+CORNERS = {
+    "gemma2": {
+        "attn_logit_softcapping": {None, 50.0},
+        "sliding_window": {2, 40},
+        "num_key_value_heads": {1, 2},
+    },
+    "gemma3_text": {"sliding_window_pattern": {1, 2, 6}, "num_key_value_heads": {1, 2}},
+    "mixtral": {
+        "num_local_experts": {1, 8},
+        "num_experts_per_tok": {1, 4},
+        "sliding_window": {None, 3},
+    },
+    "qwen3_moe": {
+        "norm_topk_prob": {True, False},
+        "num_experts": {1, 8},
+        "decoder_sparse_step": {1, 2},
+    },
+    "deepseek_v3": {
+        "q_lora_rank": {None},
+        "n_group": {1, 2, 4},
+        "n_shared_experts": {0, 1, 2},
+        "norm_topk_prob": {True, False},
+        "rope_interleave": {True, False},
+        "first_k_dense_replace": {0, 1, 2},
+        "num_attention_heads": {1, 2, 6},
+    },
+}
 
 
 @pytest.mark.parametrize("implementation", OPTIMIZER)
@@ -210,6 +253,7 @@ def test_total_inference_adds_weights_and_what_is_no_tensor():
         (lambda m: decode_peak(m, softmax="hard"), "softmax"),
         (lambda m: decode_peak(m, mask="worn"), "mask"),
         (lambda m: prefill_peak(load_model("Mistral-7B"), mask="made"), "mask"),
+        (lambda m: decode_peak(m, "math", mask="made"), "mask"),
         (lambda m: training_peak(m, recompute="some"), "recompute"),
         (lambda m: training_peak(m, loss="hinge"), "loss"),
         (lambda m: training_peak(m, optimizer="adamax"), "optimizer"),
@@ -228,12 +272,53 @@ def test_bad_input_is_refused_by_name(call, message):
         call(load_model("Qwen3-0.6B"))
 
 
-@pytest.mark.parametrize("name", ["Mixtral-8x7B", "DeepSeek-V3"])
-def test_other_families_are_refused_by_name(name):
+@pytest.mark.parametrize(
+    ("name", "peaks"),
+    [
+        ("gpt-oss-20b", (prefill_peak, decode_peak, training_peak)),
+        ("DeepSeek-V3", (training_peak,)),
+    ],
+)
+def test_other_families_are_refused_by_name(name, peaks):
     model = load_model(name)
-    for peak in (prefill_peak, decode_peak, training_peak):
+    for peak in peaks:
         with pytest.raises(ConfigError, match="not derived yet"):
             peak(model)
+
+
+def test_training_peaks_with_experts_are_refused_where_they_are_not_derived():
+    config = next(
+        case["config"]
+        for case in TRAINING.values()
+        if case["config"].get("decoder_sparse_step")
+    )
+    mixed = {"num_hidden_layers": 2, "mlp_only_layers": [0]}
+    with pytest.raises(ConfigError, match=r"^model = 'qwen3_moe': .* dense layers and"):
+        training_peak(load_model(config | mixed))
+    with pytest.raises(ConfigError, match=r"^output_router_logits"):
+        training_peak(load_model(config | {"output_router_logits": True}))
+
+
+def test_kernels_that_a_model_cannot_run_are_refused_by_name():
+    for name in ("Gemma-2-9B", "DeepSeek-V3"):
+        for peak in (prefill_peak, decode_peak):
+            with pytest.raises(ConfigError, match=r"^attention = 'flash'"):
+                peak(load_model(name), "flash")
+    config = next(
+        case["config"]
+        for case in INFERENCE.values()
+        if case["config"].get("n_group") == 4
+    )
+    mixtral = next(
+        case["config"]
+        for case in INFERENCE.values()
+        if "num_local_experts" in case["config"]
+    )
+    with pytest.raises(ConfigError, match=r"^output_router_logits = True"):
+        decode_peak(load_model(mixtral | {"output_router_logits": True}))
+    with pytest.raises(ConfigError, match=r"^n_group = 3: must part the"):
+        sparse = {"n_routed_experts": 8, "first_k_dense_replace": 0}
+        prefill_peak(load_model(config | sparse | {"n_group": 3}))
 
 
 def test_an_activation_function_of_unknown_kernels_is_refused():

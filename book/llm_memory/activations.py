@@ -11,7 +11,7 @@ from .adapters import ALL_LINEAR, members
 from .errors import ConfigError, choose
 from .families import forward
 from .functions import FUNCTIONS, ONE_KERNEL
-from .kernels import KERNELS
+from .kernels import check_kernel
 from .ledger import Ledger, Tensor
 from .loss import KEPT
 from .low_rank import Adapters
@@ -166,32 +166,20 @@ def _adapters(model, lora, targets, dropout, dtype) -> Adapters | None:
 def _tape(
     model, attention, recompute, precision, profile, frozen, adapters, head=True
 ) -> Tape:
-    choose("attention", attention, KERNELS)
+    check_kernel(model, attention)
     choose("recompute", recompute, dict.fromkeys(RECOMPUTE))
     choose("precision", precision, dict.fromkeys(PRECISIONS))
     choose("profile", profile, dict.fromkeys(PROFILES))
-    if not fields.family(model.model_type).get("activations"):
-        known = [
-            n for n, e in fields.table()["families"].items() if e.get("activations")
-        ]
-        rule = f"its activations are not derived yet; there are: {', '.join(known)}"
-        raise ConfigError("model_type", model.model_type, rule)
+    fields.check_derived(model.model_type, "activations", "its activations are")
     _check_function(model, precision)
     if recompute == "matmuls" and attention != "flash":
         rule = "is described with attention='flash' only"
         raise ConfigError("recompute", recompute, rule)
-    if attention != "eager" and (model.caps.get("scores") or model.sinks):
-        what = "sinks" if model.sinks else "capped scores"
-        rule = f"does not exist for {what}; there is: eager"
-        raise ConfigError("attention", attention, rule)
     if model.c_kv or any(layers.sparse for layers in model.layers):
-        _check_described(model, recompute, precision, profile)
+        check_described(model, recompute, precision, profile)
     if model.dropout.get("layer"):
         rule = "is not derived yet: a layer that is left out keeps nothing"
         raise ConfigError("layerdrop", model.dropout["layer"], rule)
-    if model.c_kv and attention == "flash":
-        rule = "is not derived yet for latent attention: it takes one width of heads"
-        raise ConfigError("attention", attention, rule)
     if precision == "autocast" and model.family == "gpt2":
         rule = "is not derived yet for gpt2, whose softmax autocast would widen"
         raise ConfigError("precision", precision, rule)
@@ -233,7 +221,7 @@ def _check_function(model, precision: str) -> None:
         raise ConfigError(name, model.activation, rule)
 
 
-def _check_described(model, recompute, precision, profile) -> None:
+def check_described(model, recompute, precision, profile) -> None:
     """Refuse what is not derived for routed experts, and for latent attention.
 
     Raises:

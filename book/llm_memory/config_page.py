@@ -47,9 +47,9 @@ PACKED = MATRIX_FORMATS | EXPERT_FORMATS
 # Switches of parameters alone: a bias, for one, is loaded, and nothing is saved for it.
 NOTHING_SAVED = ("tied", "bias", "output_bias", "mlp_bias", "norm_affine")
 KEYS = {
-    "class", "activations", "tape", "groups", "fields", "ignored", "derived",
-    "activation", "dropout", "caps", "rules", "windows", "linear", "sparse",
-    "structure", "training",
+    "class", "activations", "inference", "tape", "groups", "fields", "ignored",
+    "derived", "activation", "dropout", "caps", "rules", "windows", "linear",
+    "sparse", "structure", "training",
 }  # fmt: skip
 
 

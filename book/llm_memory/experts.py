@@ -6,9 +6,17 @@ which expert a token goes to changes no shape.
 Source: transformers' integrations/moe.py and the routers of its modeling files.
 """
 
+from sympy import Eq
 
-def route(tape, scores, active, *, normalised: bool, dtype: str, limited=False):
-    """Choose experts by the largest shares, in fp32: their weights (b, s, E_k).
+from . import expert_gradients as rules
+from . import gradients
+from .errors import ConfigError
+
+
+def route(
+    tape, scores, active, *, normalised: bool, dtype: str, groups=None, limited=False
+):
+    """Choose experts by the largest shares, in fp32: weights and experts, (b, s, E_k).
 
     Shares are a softmax or a sigmoid of the scores: both keep their result.
 
@@ -18,27 +26,113 @@ def route(tape, scores, active, *, normalised: bool, dtype: str, limited=False):
         active: E_k.
         normalised: whether the weights are divided by their sum, in place.
         dtype: of the weights.
+        groups: how many groups of experts there are, and how many of them a token may
+            use, which DeepSeek's corrected sigmoids choose; None: a softmax, no groups.
         limited: whether the shares of some groups of experts are left out.
     """
     tokens = scores.shape[:-1]
-    chosen = tape.make("chosen experts", (*tokens, active), "int64")
-    shares = tape.make("router's shares", scores.shape, "fp32")
+    if groups is None:
+        shares, chosen, _alive = _of_all(tape, scores, active)
+    else:
+        shares, chosen, _alive = _in_groups(tape, scores, active, *groups)
     if limited:
         tape.make("experts left out", scores.shape, "bool", saves_output=True)
-    weights = tape.make("weights", (*tokens, active), "fp32", saved=(shares, chosen))
+    weights = tape.make(
+        "weights", (*tokens, active), "fp32",
+        of=(shares,), rule=rules.selected(shares.shape), saved=(chosen,),
+    )  # fmt: skip
     if normalised:
-        total = tape.make("sum of the weights", (*tokens, 1), "fp32")
-        weights = tape.make("weights", weights.shape, "fp32", saved=(weights, total))
-    if dtype == "fp32":
-        return weights
-    return tape.make("weights", weights.shape, dtype)
+        total = tape.make(
+            "sum of the weights", (*tokens, 1), "fp32", of=(weights,), rule=rules.shared
+        )
+        if groups is not None:
+            total = tape.make(
+                "sum of the weights, not 0", total.shape, "fp32",
+                of=(total,), rule=gradients.same,
+            )  # fmt: skip
+        if tape.run.training:  # which keeps what is divided
+            weights = tape.make(
+                "weights", weights.shape, "fp32",
+                of=(weights, total), rule=rules.divided, saved=(weights, total),
+            )  # fmt: skip
+        if groups is None:
+            del total
+    if groups is not None:
+        rule = gradients.like("of the scaled weights")
+        weights = tape.make(
+            "weights, scaled", weights.shape, "fp32", of=(weights,), rule=rule
+        )
+    if dtype != "fp32":
+        rule = gradients.cast("fp32")
+        weights = tape.make("weights", weights.shape, dtype, of=(weights,), rule=rule)
+    return weights, chosen
+
+
+def _of_all(tape, scores, active) -> tuple:
+    """Choose from a softmax: the shares, what is chosen, and what else lives on."""
+    wide = tape.make(
+        "router's scores in fp32", scores.shape, "fp32",
+        of=(scores,), rule=gradients.cast(scores.dtype),
+    )  # fmt: skip
+    shares = _shares(tape, wide)
+    del wide
+    chosen = tape.make("chosen experts", (*scores.shape[:-1], active), "int64")
+    return shares, chosen, ()
+
+
+def _in_groups(tape, scores, active, number, kept) -> tuple:
+    """The same from sigmoids, in the groups whose two best experts have the most."""
+    *tokens, experts = scores.shape
+    if tape.timeline:
+        _check_groups(experts, number)
+
+    def made(name, last, dtype="fp32"):
+        return tape.make(name, (*tokens, *last), dtype)
+
+    shares = _shares(tape, scores)
+    corrected = made("corrected shares", (experts,))
+    best = made("two best shares of each group", (number, 2))
+    places = made("their places", (number, 2), "int64")
+    del places
+    of_groups = made("shares of groups", (number,))
+    del best
+    best = made("best shares of groups", (kept,))
+    places = made("best groups", (kept,), "int64")
+    del best
+    marks = made("marks of groups", (number,))
+    single = Eq(number, 1)
+    of_experts = tape.copy(marks, "marks of experts", scores.shape, unless=single)
+    inside = made("experts inside", (experts,), "bool")
+    outside = made("experts outside", (experts,), "bool")
+    del inside
+    corrected = made("corrected shares inside", (experts,))
+    del outside
+    best = made("best shares", (active,))
+    chosen = made("chosen experts", (active,), "int64")
+    del best
+    return shares, chosen, (corrected, of_groups, places, marks, of_experts)
+
+
+def _shares(tape, scores):
+    rule = gradients.like("of the router's shares")
+    return tape.make(
+        "router's shares", scores.shape, "fp32",
+        of=(scores,), rule=rule, saves_output=True,
+    )  # fmt: skip
+
+
+def _check_groups(experts, number) -> None:
+    if experts.is_Integer and (experts % number or experts < 2 * number):
+        rule = f"must part the {experts} routed experts into groups of two or more"
+        raise ConfigError("n_group", int(number), rule)
 
 
 def route_chosen(tape, scores, active):
     """Choose experts by the largest scores: a softmax of these gives their weights."""
     shape = (*scores.shape[:-1], active)
     chosen = tape.make("chosen experts", shape, "int64")
-    return tape.make("weights", shape, saved=(chosen,), saves_output=True)
+    weights = tape.make("weights", shape, saved=(chosen,), saves_output=True)
+    return weights, chosen
 
 
 def clamped(tape, gate, up):
@@ -50,31 +144,69 @@ def clamped(tape, gate, up):
     return tape.make("product", gate.shape, saved=(gate, up, *kept))
 
 
-def grouped(tape, x, weights, experts, width, function, bias: bool = False):
+def grouped(tape, x, weights, matrices, width, function, bias: bool = False):
     """Gated MLPs over rows sorted by expert, weighted, and summed for each token.
 
     Biases are looked up for each row by its expert. `function` activates the gate;
     `clamped` makes the whole product.
     """
+    gate_up, down = matrices
     rows, learns = weights.shape, not tape.run.frozen
+    wide = (*rows, x.shape[-1])
+    expert = tape.make("expert of each row", rows, "int64")
     order = tape.make("order by expert", rows, "int64")
-    tokens = tape.make("token of each row", rows, "int64")
-    sorted_x = tape.make("rows by expert", (*rows, x.shape[-1]), saved=(tokens,))
-    by_expert = tape.make("weights by expert", rows, weights.dtype, saved=(order,))
-    ends = tape.make("end of each expert's rows", (experts,), "int32")
+    token = tape.make("token of each row", rows, "int64")
+    sorted_x = tape.make(
+        "rows by expert", wide, of=(x,), rule=rules.gathered(x.shape), saved=(token,)
+    )
+    del token
+    by_expert = tape.make(
+        "weights by expert", rows, weights.dtype,
+        of=(weights,), rule=rules.gathered(rows), saved=(order,),
+    )  # fmt: skip
+    narrow = tape.make("expert of each row, in 32 bits", rows, "int32")
+    counts = tape.make("number of each expert's rows", gate_up.shape[:1], "int32")
+    ends = tape.make("end of each expert's rows", gate_up.shape[:1], "int32")
     if bias and learns:
         tape.make("expert of each row", rows, "int64", saves_output=True)
-    packed = tape.make(
-        "gate_up_proj", (*rows, 2 * width), saved=(ends, *([sorted_x] * learns))
-    )
-    gate, up = (tape.part(packed, name, width) for name in ("gate", "up"))
-    if function is clamped:
-        product = clamped(tape, gate, up)
-    else:
-        gate = tape.activated(gate, function)
-        product = tape.make("product", gate.shape, saved=(gate, up))
-    y = tape.make("down_proj", sorted_x.shape, saved=(product,) if learns else ())
-    weighted = tape.make("weighted", y.shape, weights.dtype, saved=(y, by_expert))
+    y = tape.make(
+        "gate_up_proj", (*rows, 2 * width),
+        of=(gate_up, sorted_x), rule=rules.grouped(gate_up),
+        saved=(ends, *([sorted_x] * learns)),
+    )  # fmt: skip
+    y = _gated(tape, y, width, function)
+    y = tape.make(
+        "down_proj", wide,
+        of=(down, y), rule=rules.grouped(down), saved=(y,) if learns else (),
+    )  # fmt: skip
+    weighted = tape.make(
+        "weighted", wide, weights.dtype,
+        of=(y, by_expert), rule=rules.weighted, saved=(y, by_expert),
+    )  # fmt: skip
     back = tape.make("order by token", rows, "int64")
-    tape.make("weighted, by token", y.shape, weighted.dtype, saved=(back,))
-    return tape.make("experts", x.shape, x.dtype)
+    numbers = tape.make("numbers of the rows", rows, "int64")
+    del numbers
+    weighted = tape.make(
+        "weighted, by token", wide, weights.dtype,
+        of=(weighted,), rule=rules.gathered(wide), saved=(back,),
+    )  # fmt: skip
+    output = tape.make(
+        "experts", x.shape, weights.dtype,
+        of=(weighted,), rule=rules.spread(rows[-1], wide),
+    )  # fmt: skip
+    if output.dtype != x.dtype:
+        rule = gradients.cast(output.dtype)
+        output = tape.make("experts", x.shape, x.dtype, of=(output,), rule=rule)
+    del expert, narrow, counts, weighted
+    return output
+
+
+def _gated(tape, packed, width, function):
+    gate, up = tape.columns(packed, ("gate", "up"), width, parts=True)
+    if function is clamped:
+        return clamped(tape, gate, up)
+    gate = tape.activated(gate, function)
+    return tape.make(
+        "product", gate.shape,
+        of=(gate, up), rule=gradients.product, saved=(gate, up),
+    )  # fmt: skip

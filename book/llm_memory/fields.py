@@ -102,6 +102,25 @@ def read(config: Mapping) -> tuple[dict, dict]:
     return values, {name: each for name, each in assumed.items() if each is not None}
 
 
+def check_derived(model_type: str, reading: str, what: str) -> None:
+    """Refuse a family whose entry does not say that a reading of its tape is derived.
+
+    Args:
+        model_type: of the family.
+        reading: the entry's key, "activations" or "inference".
+        what: the reading in words.
+
+    Raises:
+        ConfigError: naming the families that have it.
+
+    >>> check_derived("qwen3", "inference", "its peak is")
+    """
+    if not family(model_type).get(reading):
+        known = [each for each in table()["families"] if family(each).get(reading)]
+        rule = f"{what} not derived yet; there are: {', '.join(known)}"
+        raise ConfigError("model_type", model_type, rule)
+
+
 def implied(name: str, tree, values: Mapping) -> int:
     """Return the size that other fields imply, if it is a whole number.
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 from sympy import Expr, S
 
+from . import fields
 from .errors import ConfigError, choose
 from .families import forward
+from .kernels import check_kernel
 from .ledger import Ledger, Tensor
 from .operations import Run
 from .peak import Peak
@@ -13,8 +15,6 @@ from .symbols import b, s, t
 from .timeline import Timeline, ordered
 from .weights import weights
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gpt2")
-KERNELS = ("eager", "flash", "efficient")
 KEPT = {"last": S.One, "all": None}
 CACHES = {"dynamic": False, "static": True}
 MASKS = {"given": False, "made": True}
@@ -33,11 +33,14 @@ def prefill_peak(
     """Return the peak of a forward without gradients, over s tokens of b sequences.
 
     In are the KV cache and all that the forward makes; out is what the caller passes
-    in: weights, token ids, the attention mask.
+    in: weights, token ids, the attention mask. Routed experts run as grouped products,
+    which is the framework's default: to which expert a token goes changes nothing.
 
     Args:
-        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3 or GPT-2.
-        attention: the kernel, "eager", "flash" or "efficient".
+        model: a `Model` of GPT-2, LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3,
+            Mixtral, Qwen3 MoE, DeepSeek-V3 or Kimi K2.
+        attention: the kernel, "eager", "flash", "efficient" or "math"; "eager" alone
+            caps scores, and "flash" takes no latent attention.
         logits: of the "last" token of each sequence, or of "all".
         cache: "dynamic" joins old and new tokens in a new tensor, as transformers
             does; "static" has room for all of them before, as the pages of a serving
@@ -46,7 +49,7 @@ def prefill_peak(
             kernel for fp16 on CUDA computes in fp32 "with the cast", without one.
         chunked: t tokens of each sequence were read before, s are read now.
         mask: "given" by the caller, who counts it; "made" by the model, which only
-            the eager kernel needs.
+            the eager kernel needs. "math" is given one.
 
     Returns:
         A peak with the free symbols b and s, chunked b, s and t, in bytes.
@@ -59,7 +62,7 @@ def prefill_peak(
     290471936
     """
     run = Run(
-        choose("attention", attention, dict.fromkeys(KERNELS, attention)),
+        attention,
         cached=t if chunked else S.Zero,
         kept=choose("logits", logits, KEPT),
         fused_cast=choose("softmax", softmax, SOFTMAXES),
@@ -92,7 +95,7 @@ def decode_peak(
     239204872
     """
     run = Run(
-        choose("attention", attention, dict.fromkeys(KERNELS, attention)),
+        attention,
         tokens=S.One,
         cached=t,
         kept=S.One,
@@ -165,7 +168,7 @@ def prefill_moments(model, attention: str = "eager") -> dict[str, Ledger]:
     ('model.embed_tokens', 2048*b*s)
     """
     run = Run(
-        choose("attention", attention, dict.fromkeys(KERNELS, attention)),
+        attention,
         cached=S.Zero,
         kept=S.One,
     )
@@ -173,7 +176,10 @@ def prefill_moments(model, attention: str = "eager") -> dict[str, Ledger]:
 
 
 def _makes_mask(model, attention: str, mask: str) -> bool:
-    makes = choose("mask", mask, MASKS) and attention == "eager"
+    made = choose("mask", mask, MASKS)
+    if made and attention == "math":
+        raise ConfigError("mask", mask, "is not derived for attention='math'")
+    makes = made and attention == "eager"
     if makes and any(layers.window is not None for layers in model.layers):
         rule = f"is not derived for a sliding window, which {model.name} has"
         raise ConfigError("mask", mask, rule)
@@ -181,9 +187,11 @@ def _makes_mask(model, attention: str, mask: str) -> bool:
 
 
 def _moments(model, run: Run, sizes: tuple[Expr, ...]) -> dict[str, Ledger]:
-    if model.model_type not in FAMILIES:
-        rule = f"its peak is not derived yet; there are: {', '.join(FAMILIES)}"
-        raise ConfigError("model_type", model.model_type, rule)
+    fields.check_derived(model.model_type, "inference", "its peak is")
+    check_kernel(model, run.attention)
+    if model.router_loss:
+        rule = "its peak is not derived yet: the scores of all routers are kept"
+        raise ConfigError("output_router_logits", True, rule)
     layers, groups = ordered(model.layers)
     timeline = Timeline(groups)
     forward(replace(model, layers=tuple(layers)), run=run, timeline=timeline)

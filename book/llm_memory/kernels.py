@@ -12,9 +12,11 @@ from functools import cache
 from sympy import And, Eq, Expr, Ne, Not, Or, Piecewise, ceiling, false, true
 
 from . import gradients
+from .errors import ConfigError, choose
 from .symbols import b, s, t
 
 CORE = "attention core"
+CAPPING = ("divided", "tanh", "capped")  # by a number, tanh, times the number
 RECOMPUTES_SCORES = ("flash", "efficient")  # in the backward: they kept no map
 
 
@@ -34,6 +36,7 @@ class Heads:
         capped: whether a tanh keeps the scores within bounds.
         sorted: whether queries and keys were made head by head.
         sinks: whether each row has one score more, which reads no token.
+        joined: whether a cache has joined keys and values, and so sorted them.
     """
 
     tape: object
@@ -49,6 +52,7 @@ class Heads:
     capped: bool = False
     sorted: bool = False
     sinks: bool = False
+    joined: bool = False
 
     @property
     def inputs(self) -> tuple:
@@ -81,10 +85,6 @@ class Heads:
         """The shape of the output, (b, s, a·d_v)."""
         return (*self.queries.shape[:-1], self.a * self.values.shape[-1] / self.k)
 
-    def repeated_shape(self, x) -> tuple:
-        """The shape of keys or values with a head for each query head."""
-        return (b, self.a, x.shape[1], x.shape[-1] / self.k)
-
     def repeated(self, x):
         """Copy each head of keys or values for the queries that share it.
 
@@ -98,31 +98,45 @@ class Heads:
         """Return keys or values for one product over b·a: a copy if need be.
 
         `original` is what they were repeated from. A single head read again and again
-        has to be copied now, unless b is 1; keys that no cache has joined lie token by
-        token, and are sorted by head.
+        has to be copied now, unless b is 1; keys that lie token by token are sorted by
+        head.
         """
-        joined = self.tape.run.cached is not None
         lies = self._lies_by_head(original)
-        alone, viewed = _folded(self.a, self.k, cast, joined, lies)
+        alone, viewed = _folded(self.a, self.k, cast, lies)
         if self.a == self.k:
             return self.tape.copy(x, x.name, unless=viewed, prefix="")
         return self._all_heads(x, original, alone, viewed)
 
     def by_head(self, x):
         """Return queries sorted by head, a copy where they lie token by token."""
-        return self.tape.copy(x, x.name, unless=self._lies_by_head(x), prefix="")
+        lies = self._lies_by_head(x)
+        return self.tape.copy(x, x.name, unless=lies, prefix="")
 
-    def _lies_by_head(self, x):
+    def all_heads(self, x) -> tuple:
+        """The shape of queries, keys or values with a head for each query head."""
+        heads = self.a if x is self.queries else self.k
+        return (b, self.a, x.shape[1], x.shape[-1] / heads)
+
+    def dense(self, x, original):
+        """Return a copy of queries, keys or values with nothing between, by head."""
+        lies = self._lies_by_head(original, dense=True)
+        if original is not self.queries:
+            lies = Or(lies, Ne(self.a, self.k))
+        return self.tape.copy(x, x.name, unless=lies, prefix="")
+
+    def _lies_by_head(self, x, dense=False):
         if self.sorted and x is not self.values:
             return true
+        if self.joined and x is not self.queries:
+            return true
         heads = self.a if x is self.queries else self.k
-        beside = self.packed and x.memory[0][0] is self.values.memory[0][0]
-        return _lie_by_head(heads, x.shape[1], beside)
+        part = x.memory[0][0].shape[-1] != x.shape[-1]
+        return _lie_by_head(heads, x.shape[1], self.packed and part and not dense)
 
     def _all_heads(self, x, original, single, viewed, rule=None):
         if self.a == self.k:
             return x
-        shape = (b, _heads(self.a, single), *self.repeated_shape(original)[2:])
+        shape = (b, _heads(self.a, single), *self.all_heads(original)[2:])
         name = f"{original.name.rpartition('.')[2]} repeated"
         return self.tape.copy(x, name, shape, viewed, rule=rule)
 
@@ -141,11 +155,11 @@ def _shared(a, k) -> tuple:
 
 
 @cache
-def _folded(a, k, cast: bool, joined: bool, lies) -> tuple:
+def _folded(a, k, cast: bool, lies) -> tuple:
     alone = false if cast else And(Eq(k, 1), Eq(b, 1))
-    same, sorted_already = Eq(a, k), Or(joined, lies)
+    same = Eq(a, k)
     other = And(Not(same), Or(alone, Ne(k, 1)))
-    return alone, Or(And(same, sorted_already), other)
+    return alone, Or(And(same, lies), other)
 
 
 @cache
@@ -168,15 +182,15 @@ def eager(heads: Heads) -> tuple:
     scores = tape.make(
         "scores", square,
         of=(left, right),
-        rule=gradients.batched_product(heads.repeated_shape(heads.keys)),
+        rule=gradients.batched_product(heads.all_heads(heads.keys)),
         saved=(left, right),
     )  # fmt: skip
     del left, right
     rule = gradients.like("of the scores")
     scaled = tape.make("scores, scaled", square, of=(scores,), rule=rule)
     del scores
-    if heads.capped:
-        scaled = tape.capped(scaled, "scores")
+    for step in CAPPING if heads.capped else ():
+        scaled = tape.capped(scaled, "scores", step)
     masked = tape.make("scores, masked", square, of=(scaled,), rule=gradients.same)
     del scaled
     weights = _with_sinks(heads, masked) if heads.sinks else _softmax(heads, masked)
@@ -193,7 +207,7 @@ def eager(heads: Heads) -> tuple:
     by_head = tape.make(
         "attention by head", heads.shape,
         of=(weights, right),
-        rule=gradients.batched_product(heads.repeated_shape(heads.values)),
+        rule=gradients.batched_product(heads.all_heads(heads.values)),
         saved=(weights, right),
     )  # fmt: skip
     del right
@@ -231,18 +245,37 @@ def _with_sinks(heads: Heads, masked):
 
 
 def math(heads: Heads) -> tuple:
-    """Plain operations in fp32; what is made in between is not derived."""
-    tape, kept = heads.tape, []
-    inner, outer = (x.shape[-1] / heads.k for x in (heads.keys, heads.values))
-    for name, rows, width in (
-        ("queries", heads.queries, inner),
-        ("repeated keys", heads.keys, inner),
-        ("repeated values", heads.values, outer),
-    ):
-        shape = (b, heads.a, rows.shape[1], width)
-        kept.append(tape.make(f"{name} in fp32", shape, "fp32"))
-    kept.append(tape.make("softmax", heads.map, "fp32"))
-    return tape.make("attention", heads.shape, saved=kept), None
+    """Plain operations in fp32, which keep 12bsA + 4abs² bytes where T is s."""
+    repeated = [heads.repeated(each) for each in heads.inputs[1:]]
+    by_head = _math(heads)
+    output = heads.tape.copy(by_head, "attention", unless=heads.one_row)
+    del repeated
+    return output, None
+
+
+def _math(heads: Heads):
+    """One function of PyTorch: what it makes lives until it returns, but for scores."""
+    tape, square = heads.tape, heads.map
+    wide = [
+        tape.make(f"{name} in fp32", heads.all_heads(x), "fp32")
+        for name, x in zip(("queries", "keys", "values"), heads.inputs, strict=True)
+    ]
+    queries = tape.make("queries, scaled", wide[0].shape, "fp32")
+    keys = tape.make("keys, scaled", wide[1].shape, "fp32")
+    left, right = heads.dense(queries, heads.queries), heads.dense(keys, heads.keys)
+    scores = tape.make("scores", square, "fp32", saved=(left, right))
+    del keys, left, right
+    masked = tape.make("scores, masked", square, "fp32")
+    del scores
+    weights = tape.make("softmax", square, "fp32", saves_output=True)
+    del masked
+    narrow = tape.make("attention map", square)
+    right = heads.dense(wide[2], heads.values)
+    output = tape.make("attention in fp32", heads.shape, "fp32", saved=(right,))
+    del right
+    by_head = tape.make("attention by head", heads.shape)
+    del weights, narrow, output
+    return by_head
 
 
 def flash(heads: Heads) -> tuple:
@@ -276,6 +309,22 @@ def _fused(heads: Heads, inputs, kept):
 
 
 KERNELS = {"eager": eager, "flash": flash, "efficient": efficient, "math": math}
+
+
+def check_kernel(model, attention: str) -> None:
+    """Refuse a kernel that there is not, or not for this model.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    choose("attention", attention, KERNELS)
+    if attention != "eager" and (model.caps.get("scores") or model.sinks):
+        what = "sinks" if model.sinks else "capped scores"
+        rule = f"does not exist for {what}; there is: eager"
+        raise ConfigError("attention", attention, rule)
+    if attention == "flash" and model.c_kv:
+        rule = "is not derived yet for latent attention: it takes one width of heads"
+        raise ConfigError("attention", attention, rule)
 
 
 def mask(tape, rows, columns):

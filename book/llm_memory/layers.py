@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import lcm
 
 from sympy import Expr, S, Symbol, sympify
@@ -33,7 +34,7 @@ class Layers:
     count: Expr
     window: Expr | None = None
     sparse: bool = False
-    positions: frozenset[int] | range | None = None
+    positions: frozenset[int] | None = None
     linear: bool = False
 
 
@@ -63,18 +64,26 @@ def group_layers(entry: Mapping, values: Mapping, sizes: Mapping) -> tuple[Layer
     if sliding not in (0, total) and dense not in (0, total):
         raise ConfigError("layer_types", values["layer_types"], MESSAGES["mixed"])
     groups = arrange(total, sliding, dense, window)
-    types = values.get("layer_types")
-    alternate = types is None and entry.get("windows") == "alternate"
-    if sliding in (0, total) or (types is None and not alternate):
+    if len(groups) == 1:
         return groups
-    if alternate:
-        windowed, rest = range(0, total, 2), range(1, total, 2)
-    else:
-        windowed = frozenset(i for i in range(total) if types[i] == SLIDING)
-        rest = frozenset(range(total)) - windowed
+    counts = [
+        _sliding(entry, values, first, window)
+        if dense in (0, total)
+        else first["L"] - _dense(entry, values, first)
+        for first in (_numbers(values, number) for number in range(total + 1))
+    ]
     return tuple(
-        replace(each, positions=rest if each.window is None else windowed)
-        for each in groups
+        replace(each, positions=_places(counts, place))
+        for place, each in enumerate(groups)
+    )
+
+
+def _places(counts: list[int], place: int) -> frozenset[int]:
+    """Return where the layers are that no count counts (0), or that one does (1)."""
+    return frozenset(
+        number
+        for number, (before, after) in enumerate(pairwise(counts))
+        if (after > before) == place
     )
 
 

@@ -32,13 +32,16 @@ def rms_norm_from_one(tape, x, name: str, parameters, dtype: str):
     if tape.run.profile == "fused":
         return _fused(tape, x, name, dtype)
     (weight,) = parameters
-    scaled = _scaled(tape, x, name)[0]
+    scaled = _scaled(tape, x, name, named=False)[0]
+    plain = tape.make(f"{name} weight in fp32", weight.shape, "fp32")
     factor = tape.make(f"{name} 1 + weight", weight.shape, "fp32")
+    del plain
     kept = (factor,) if tape.run.frozen else (factor, scaled)
     wide = tape.make(
         f"{name} weighted", x.shape, "fp32",
         of=(weight, scaled), rule=gradients.weighting(weight), saved=kept,
     )  # fmt: skip
+    del scaled, factor, kept
     if dtype == "fp32":
         return wide
     return tape.make(name, x.shape, dtype, of=(wide,), rule=gradients.cast("fp32"))
@@ -65,8 +68,11 @@ def _fused(tape, x, name: str, dtype: str):
     return tape.make(name, x.shape, dtype, saved=(x, root))
 
 
-def _scaled(tape, x, name: str):
-    """Make x over its root mean square, in fp32; and the mean of the squares."""
+def _scaled(tape, x, name: str, named=True):
+    """Make x over its root mean square, in fp32; and the mean of the squares.
+
+    Where a variable of the framework has the mean as its name, it lives on.
+    """
     rows, wide = (*x.shape[:-1], 1), x
     if x.dtype != "fp32":
         rule = gradients.cast(x.dtype)
@@ -81,6 +87,7 @@ def _scaled(tape, x, name: str):
     shifted = tape.make(
         f"{name} mean + eps", rows, "fp32", of=(mean,), rule=gradients.same
     )
+    mean = mean if named else None
     root = tape.make(
         f"{name} 1/rms", rows, "fp32",
         of=(shifted,), rule=gradients.power, saves_output=True,

@@ -60,3 +60,17 @@ def _rotate_part(tape, x, cos, sin, heads):
         of=(x, x), rule=gradients.rotation, saved=(cos, sin),
     )  # fmt: skip
     return tape.make(f"{x.name} rotated", x.shape, turned.dtype, prefix="")
+
+
+def rotate_pairs(tape, x, cos, sin):
+    """As `rotate`, of neighbours: each half of the output is made of both halves."""
+    half, halves = (*x.shape[:-1], x.shape[-1] / 2), []
+    for name in ("first", "second"):
+        products = [tape.make(f"by {each}", half, x.dtype) for each in ("cos", "sin")]
+        halves.append(tape.make(f"{name} half", half, x.dtype))
+        del products
+    output = tape.make(
+        f"{x.name} rotated", x.shape, x.dtype, prefix="", saved=(cos, sin)
+    )
+    del halves
+    return output

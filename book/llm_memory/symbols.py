@@ -58,6 +58,8 @@ TABLE = {
             "E_k", "routed experts that a token uses", "experts", "num_experts_per_tok"
         ),
         Size("E_s", "shared experts of a layer", "experts", "n_shared_experts", 0),
+        Size("G", "groups of routed experts (DeepSeek)", "groups", "n_group"),
+        Size("G_k", "groups that a token may use (DeepSeek)", "groups", "topk_group"),
         Size("m", "width of an expert", "elements", "moe_intermediate_size"),
         Size("D", "layers with a dense MLP", "layers", "first_k_dense_replace", 0),
         Size("c_q", "rank of the query latent (MLA)", "elements", "q_lora_rank"),

@@ -164,7 +164,7 @@ class Tape(Recorder):
         A dynamic cache joins what it holds and the new tokens in a new tensor. A layer
         with a window lets go of the old ones when all are joined.
         """
-        if self.run.training or not self.timeline:
+        if self.run.training or not self.timeline or pairs[0][1].layout == "expanded":
             outputs = [x for x, _ in pairs]
         else:
             outputs = self._join(pairs)
@@ -184,9 +184,9 @@ class Tape(Recorder):
                 for tokens in _cached_tokens(self.run, window)
             )
             if self.run.in_place:
-                outputs.append(self._join_one(kept.slot, after, after, "bf16"))
+                outputs.append(self._join_one(kept.name, after, after, "bf16"))
             else:
-                outputs.append(self._join_one(kept.slot, before, after, "bf16", held))
+                outputs.append(self._join_one(kept.name, before, after, "bf16", held))
             if window is None:
                 held.clear()
         return outputs
@@ -260,22 +260,26 @@ class Tape(Recorder):
         if weights is None:
             output = self._like("experts", x)
         else:
-            output = experts.grouped(self, x, weights, number, width, function, bias)
+            output = experts.grouped(self, x, weights, own[:2], width, function, bias)
         return self._append("experts", (x, routes), output, own, products=work)
 
-    def route(self, scores, active, how=None, **facts) -> Activation:
-        """Give each token's weights of the experts that it goes to, (b, s, E_k)."""
-        weights = (how or experts.route)(self, scores, active, **facts)
-        return self._append("route", (scores,), weights)
+    def route(
+        self, scores, active, how=None, correction="", groups=None, **facts
+    ) -> tuple[Activation, Activation]:
+        """Give the weights of the experts that each token goes to, and these.
+
+        `correction` names a vector that is added to the shares of DeepSeek's `groups`:
+        the checkpoint stores it, and the framework calls it a buffer.
+        """
+        own, shape = [], scores.shape[-1:]
+        if correction:
+            own, facts["groups"] = [self.parameter(correction, shape, "buffer")], groups
+        weights, chosen = (how or experts.route)(self, scores, active, **facts)
+        return self._append("route", (scores,), weights, own), chosen
 
     def operation(self, kind, inputs, name, shape, own=(), states=()) -> Activation:
         """Any other operation: its parameters and its states; no more is derived."""
         return self._append(kind, inputs, self._new(name, shape), own, states=states)
-
-    def add_buffer(self, x, name) -> Activation:
-        """Add a vector that the checkpoint stores and the framework calls a buffer."""
-        own = self.parameter(name, (x.shape[-1],), "buffer")
-        return self._append("add", (x,), self._like(name, x), [own])
 
     def add(self, x, y) -> Activation:
         """x + y, y perhaps for all sequences alike; nothing is saved."""
@@ -305,17 +309,16 @@ class Tape(Recorder):
             choose("activation function", function, dict.fromkeys(TIMED))
         return FUNCTIONS.get(function, of_input)(self, x, function)
 
-    def capped(self, x, name) -> Activation:
-        """Keep x within ± a number: divided by it, tanh, times it."""
+    def capped(self, x, name, step) -> Activation:
+        """Take one of the `CAPPING` steps that keep x within ± a number."""
         rule = gradients.like(f"of the {name}")
-        small = self._like(f"{name}, divided", x, of=(x,), rule=rule)
-        tanh = self._like(f"{name}, tanh", x, of=(small,), rule=rule, saves_output=True)
-        del small
-        return self._like(f"{name}, capped", x, of=(tanh,), rule=rule)
+        return self._like(
+            f"{name}, {step}", x, of=(x,), rule=rule, saves_output=step == "tanh"
+        )
 
-    def cap(self, x, name) -> Activation:
+    def cap(self, x, name, step) -> Activation:
         """As `capped`, as an operation of its own."""
-        return self._append("cap", (x,), self.capped(x, name))
+        return self._append("cap", (x,), self.capped(x, name, step))
 
     def scale(self, x) -> Activation:
         """Multiply by a number that is a tensor: a buffer, which is kept elsewhere."""
@@ -344,8 +347,13 @@ class Tape(Recorder):
         """Copy tensors side by side into a new one; nothing is saved."""
         return self._append("join", inputs, self.make(name, shape))
 
-    def columns(self, x, names, width) -> list[Activation]:
-        """Parts of the last axis, all in x's memory; their gradients are joined."""
+    def columns(self, x, names, width, parts=False) -> list[Activation]:
+        """Parts of the last axis, all in x's memory; their gradients are joined.
+
+        `parts` are all that is kept of it, if any is.
+        """
+        if parts:
+            self.parted.update(storage for storage, _ in x.memory)
         node = self._node(gradients.joined(x.shape), (x,), ())
         if node:
             node.joins = True
@@ -417,20 +425,23 @@ class Tape(Recorder):
         self._append("interleave", tables, own[0])
         return own
 
-    def rotate(self, x, tables, heads=None) -> Activation:
+    def rotate(self, x, tables, heads=None, pairs=False) -> Activation:
         """Turn queries or keys by their position; only the tables are saved.
 
-        `heads` is given where the tables turn only a part of each head.
+        `heads` is given where the tables turn only a part of each head. What turns
+        together are the halves of a head, or `pairs` of neighbours.
         """
         if len(tables) == 1:
             output = rotary.rotate_complex(self, x, *tables)
+        elif pairs:
+            output = rotary.rotate_pairs(self, x, *tables)
         else:
             output = rotary.rotate(self, x, *tables, heads)
         return self._append("rotate", (x,), output)
 
     def attention(
         self, queries, keys, values, heads, groups, *, softmax="fp32", dropout=0,
-        packed=False, capped=False, sorted=False, sinks=False,
+        packed=False, capped=False, sorted=False, sinks=False, joined=None,
     ) -> tuple[Activation, Activation | None]:  # fmt: skip
         """Softmax of queries × keys, times values: (b, s, a·d_v), and the map if any.
 
@@ -444,14 +455,16 @@ class Tape(Recorder):
             capped: whether a tanh keeps the scores within bounds.
             sorted: whether queries and keys were made head by head.
             sinks: whether each row has one score more, which reads no token.
+            joined: whether keys and values come from a cache; None: where there is one.
         """
+        joined = self.run.cached is not None if joined is None else joined
         inputs = tuple(self._cast(each) for each in (queries, keys, values))
         cast = keys.dtype != "bf16"
         dropout = dropout if self.run.training else 0
         heads, groups = sympify(heads), sympify(groups)
         case = Heads(
             self, *inputs, heads, groups, softmax, dropout, cast, packed, capped,
-            sorted, sinks,
+            sorted, sinks, joined,
         )  # fmt: skip
         work = case.products(self._product)
         kernel = KERNELS[self.run.attention] if self.run.core else recomputed

@@ -6,6 +6,7 @@ from functools import cache, partial
 
 from sympy import Eq, Expr, Max, Or, S, Symbol, false, true
 
+from .activations import check_described
 from .backward import backward
 from .dominance import undominated
 from .errors import ConfigError, choose
@@ -19,7 +20,7 @@ from .symbols import b, s
 from .timeline import Group, Moment, Timeline, number, row
 from .training import training_states
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gpt2")
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "mixtral", "qwen3_moe")
 KERNELS = ("eager", "flash", "efficient")
 RECOMPUTE = ("none", "full", "core_attention")
 IMPLEMENTATIONS = ("foreach", "fused")
@@ -137,7 +138,8 @@ def training_peak(
     output, logits included, is held until the backward ends.
 
     Args:
-        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3 or GPT-2.
+        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, GPT-2, Mixtral or Qwen3 MoE,
+            of the latter with routed experts in every layer.
         attention: the kernel, "eager", "flash" or "efficient".
         recompute: "none", "full" or "core_attention", as in `layer_activations`.
         precision: "bf16": weights, gradients and optimizer states.
@@ -226,6 +228,12 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         if value not in derived:
             rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
             raise ConfigError(argument, value, rule)
+    kinds = {layers.sparse for layers in model.layers}
+    if len(kinds) > 1:
+        rule = "its peak is not derived yet: it has dense layers and sparse ones"
+        raise ConfigError("model", model.name, rule)
+    if True in kinds:
+        check_described(model, recompute, precision, profile)
     core = recompute != "core_attention"
     head = loss == "plain"
     return Run(attention, precision, profile, core, recompute=recompute, head=head)
@@ -262,10 +270,11 @@ def _transients(states: Ledger, optimizer: str, implementation: str):
 
 
 def _timeline(model, run: Run, loss, accumulates: bool) -> TrainingTimeline:
-    """Run forward, loss and backward, all layers being alike."""
+    """Run forward, loss and backward, all layers being alike but for windows."""
     layers = sum(each.count for each in model.layers)
     timeline = TrainingTimeline(layers, accumulates)
-    uniform = replace(model, layers=(Layers(layers),))
+    alike = Layers(layers, sparse=model.layers[0].sparse)
+    uniform = replace(model, layers=(alike,))
     tape = forward(uniform, run=run, timeline=timeline)
     result = loss(tape, uniform)
     timeline.turn(tape.graph)

@@ -28,7 +28,7 @@ def mlp(tape: Tape, model, x: Activation) -> Activation:
     """Router and routed experts, all with biases."""
     with tape.scope(part="router"):
         routes = tape.linear(x, "router", model.E, bias=True, role="router")
-        weights = tape.route(routes, model.E_k, experts.route_chosen)
+        weights, _chosen = tape.route(routes, model.E_k, experts.route_chosen)
     with tape.scope(part="routed experts"):
         return tape.experts(
             x, routes, model.m, model.E_k, NO_OTHER_NAMES, bias=True, transposed=True,

@@ -4,6 +4,7 @@ Shapes use the letters of `symbols`. Sources: the modeling files of transformers
 config classes `data/fields.json` names.
 """
 
+from ..kernels import CAPPING
 from ..operations import Activation, Cached, Parameter
 from ..tape import Tape
 from . import moe
@@ -41,14 +42,14 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     mask = tape.mask()
     width = model.d_r or model.d
     made = tape.complex_table if model.complex_rotary else tape.rotary_tables
-    tables = made(embedded, positions, width)
+    types = model.layers if model.tables_by_type else (None,)
+    tables = [made(embedded, positions, width) for _ in types]
     x = embedded
     for number, layers in enumerate(model.layers):
-        if number and model.tables_by_type:
-            tables = tape.rotary_tables(embedded, positions, width)
+        own = tables[number if model.tables_by_type else 0]
         with tape.scope("model.layers.{i}.", layers.count):
             x = tape.carried(x)
-            x = tape.block(layer, model, layers, x, tables, attend, mixture)
+            x = tape.block(layer, model, layers, x, own, attend, mixture)
     x = norm(tape, model, x, "model.norm")
     del mask
     return x, embedding
@@ -95,21 +96,24 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
         )
         del packed
     else:
-        bias = model.bias
+        bias, late = model.bias, model.unit_offset
         q = tape.linear(
             x, "q_proj", a * d, bias=bias, split="output", heads=(a,), by_head=a
         )
-        if model.qk_norm:
+        if model.qk_norm and not late:
             q = norm_heads(tape, q, "q_norm", a, d, _kind(model))
         key = tape.linear(
             x, "k_proj", k * d, bias=bias, split="output", heads=(k,), by_head=k
         )
-        if model.qk_norm:
+        if model.qk_norm and not late:
             key = norm_heads(tape, key, "k_norm", k, d, _kind(model))
         value = tape.linear(
             x, "v_proj", k * d, bias=bias, split="output", heads=(k,),
             by_head=tape.values_by_head(k),
         )  # fmt: skip
+        if model.qk_norm and late:
+            q = norm_heads(tape, q, "q_norm", a, d, _kind(model))
+            key = norm_heads(tape, key, "k_norm", k, d, _kind(model))
     if model.interleaved:
         tables = tape.interleaved(tables)
     some = model.d_r is not None  # of each head's elements
@@ -155,7 +159,9 @@ def head(tape: Tape, model, x: Activation, embedding) -> Activation:
         tape.last_tokens(x), "lm_head", model.V, role="head", split="output",
         shared=embedding if model.tied else None,
     )  # fmt: skip
-    return tape.cap(logits, "logits") if model.caps.get("logits") else logits
+    for step in CAPPING if model.caps.get("logits") else ():
+        logits = tape.cap(logits, "logits", step)
+    return logits
 
 
 def norm(tape: Tape, model, x: Activation, name: str) -> Activation:

@@ -26,18 +26,21 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
         latent = tape.linear(x, "q_a_proj", model.c_q, bias=bias)
         latent = tape.norm(latent, "q_a_layernorm")
         q = tape.linear(latent, "q_b_proj", queries, split="output", heads=(a,))
+        del latent
     packed = tape.linear(x, "kv_a_proj_with_mqa", c_kv + d_r, bias=bias)
     latent = tape.norm(tape.view(packed, "latent", c_kv), "kv_a_layernorm")
-    q = tape.rotate(q, tables)
-    rotated = tape.rotate(tape.view(packed, "rotary key", d_r), tables)
+    pairs = model.values.get("rope_interleave", True)
+    turned = tape.rotate(tape.view(q, "rotated queries", a * d_r), tables, pairs=pairs)
+    rotated = tape.rotate(tape.view(packed, "rotary key", d_r), tables, pairs=pairs)
     latent, rotated = tape.cache(
         (latent, Cached("latent", "keys", 1, c_kv, layout="latent", split=False)),
         (rotated, Cached("rotary key", "values", 1, d_r, layout="latent", split=False)),
     )
+    joined = tape.join("queries", (q, turned), q.shape)
     expanded = tape.linear(
         latent, "kv_b_proj", a * (d_n + d_v), split="output", heads=(a,)
     )
-    keys = tape.join("keys", (expanded, rotated), (*x.shape[:-1], queries))
+    keys = tape.join("keys", (expanded, rotated), (*latent.shape[:-1], queries))
     values = tape.part(expanded, "values", a * d_v)
     del expanded
     keys, values = tape.cache(
@@ -52,9 +55,10 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     )
     dropout = model.dropout["attention"]
     y, weights = tape.attention(  # (b, s, a·d_v)
-        q, keys, values, a, a, dropout=dropout
+        joined, keys, values, a, a, dropout=dropout, sorted=True, joined=False
     )
     y = tape.linear(y, "o_proj", model.h, bias=bias, split="input", heads=(a,))
+    del packed, q, turned, joined
     return y, weights
 
 

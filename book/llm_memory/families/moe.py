@@ -6,6 +6,7 @@ from . import llama
 
 # The checkpoint stores each expert j by itself; transformers stacks them.
 EXPERT = tuple(f"mlp.experts.{{j}}.{name}_proj" for name in ("gate", "up", "down"))
+CORRECTION = "gate.e_score_correction_bias"
 MIXTRAL_ROUTER = "block_sparse_moe.gate"
 MIXTRAL_EXPERT = tuple(
     f"block_sparse_moe.experts.{{j}}.{w}" for w in ("w1", "w3", "w2")
@@ -21,14 +22,14 @@ def mlp(tape: Tape, model, x: Activation) -> Activation:
             x, "gate", model.E, role="router", checkpoint=file_name,
             wide=model.wide_router,
         )  # fmt: skip
-        if model.correction_bias:
-            routes = tape.add_buffer(routes, "gate.e_score_correction_bias")
-        weights = tape.route(
+        weights, _chosen = tape.route(
             routes,
             model.E_k,
             normalised=model.normalised_routes,
             dtype="fp32" if model.wide_routes else "bf16",
             limited=model.group_limited,
+            correction=CORRECTION if model.correction_bias else "",
+            groups=(model.G, model.G_k),
         )
     with tape.scope(part="routed experts"):
         y = tape.experts(

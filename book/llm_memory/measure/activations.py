@@ -92,7 +92,6 @@ def _measured(every: dict) -> dict:
 def _one(config: dict, choices: dict, b: int, s: int) -> dict:
     with native_dropout():
         model = build(config, choices)
-        model.config._experts_implementation = "grouped_mm"  # transformers' default
         result = {"layer": layer_alive(model, choices, b, s)}
         result["model"] = model_alive(model, choices, b, s)
         if choices["recompute"] == "none":
@@ -108,6 +107,7 @@ def build(config: dict, choices: dict, device: str = "meta"):
     if choices["recompute"] == "core_attention":
         kernel = "recomputed"
     model.config._attn_implementation = kernel_name(kernel)
+    model.config._experts_implementation = "grouped_mm"  # transformers' default
     if choices.get("frozen"):
         model.requires_grad_(False)
     if choices.get("lora"):

@@ -708,41 +708,6 @@ PEAK_SIZES = (1, 1, 2, 3, 9, 33, 64, 100)
 PEAK_KERNELS = ("eager", "flash", "efficient")
 
 
-def inference_peaks(rng):
-    """Give the cases of inference peaks: real models, and small ones at random."""
-    real = (("Qwen3-0.6B", 1, 512), ("Qwen3-0.6B", 8, 4096), ("LLaMA-13B", 2, 2048))
-    for name, b, tokens in real:
-        for phase in ("prefill", "decode"):
-            for attention in ("eager", "flash"):
-                config = shallow(configs()[name], 3)
-                yield _inference(config, phase, attention, "last", b, tokens)
-    for _ in range(240):
-        yield _inference(
-            with_windows(random_config(rng, PEAK_FAMILIES), rng),
-            rng.choice(("prefill", "prefill", "decode")),
-            rng.choice(PEAK_KERNELS),
-            rng.choice(("last", "all")),
-            rng.choice((1, 1, 2, 3)),
-            rng.choice(PEAK_SIZES),
-        )
-
-    for _ in range(24):
-        config = random_config(rng, ("llama", "qwen2", "qwen3"))
-        phase = rng.choice(("prefill", "decode"))
-        b, tokens = rng.choice((1, 2, 3)), rng.choice(PEAK_SIZES)
-        case = _inference(config, phase, "eager", "last", b, tokens)
-        yield case | {"mask": "made"}
-
-    for _ in range(60):
-        config = random_gpt2(rng)
-        phase = rng.choice(("prefill", "prefill", "decode"))
-        attention, logits = rng.choice(PEAK_KERNELS), rng.choice(("last", "all"))
-        b, tokens = rng.choice((1, 1, 2, 3)), rng.choice(PEAK_SIZES)
-        case = _inference(config, phase, attention, logits, b, tokens)
-        made = attention == "eager" and rng.random() < 0.5
-        yield case | ({"mask": "made"} if made else {})
-
-
 def rank_steps(rng):
     """Give the cases of a tensor-parallel rank's step: real models, and small ones."""
     for name, tp, tokens, logits in (
@@ -777,19 +742,6 @@ def without_biases(config: dict) -> dict:
     return {name: each for name, each in config.items() if not name.endswith("_bias")}
 
 
-def _inference(config, phase, attention, logits, b, tokens) -> dict:
-    if phase == "decode":
-        logits = "last"
-    return {
-        "config": config,
-        "phase": phase,
-        "attention": attention,
-        "logits": logits,
-        "b": b,
-        "tokens": tokens,
-    }
-
-
 def training_peaks(rng):
     """Give the cases of training peaks: real models, and small ones at random."""
     flash_full = PLAIN | {"attention": "flash", "recompute": "full"}
@@ -803,17 +755,17 @@ def training_peaks(rng):
     for _ in range(120):
         yield _random_step(rng)
     for _ in range(80):
-        yield _step(random_gpt2(rng), rng)
+        yield step_case(random_gpt2(rng), rng)
 
 
 def _random_step(rng) -> dict:
     config = random_config(rng, PEAK_FAMILIES)
     if rng.random() < 0.15:
         config["attention_dropout"] = 0.1
-    return _step(config, rng)
+    return step_case(config, rng)
 
 
-def _step(config: dict, rng) -> dict:
+def step_case(config: dict, rng) -> dict:
     recompute = rng.choice(("none", "none", "full", "core_attention"))
     kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
     choices = {"attention": rng.choice(kernels), "recompute": recompute}

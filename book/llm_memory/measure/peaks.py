@@ -9,7 +9,7 @@ import random
 import torch
 from transformers.cache_utils import DynamicCache
 
-from . import activations, cases, framework, losses
+from . import activations, cases, expert_cases, framework, inference_cases, losses
 from .live import Live
 
 
@@ -18,7 +18,7 @@ def measure_inference() -> dict:
     return {
         f"{number}: {case['config']['model_type']}, {case['phase']}": case
         | {"peak": inference(**case)}
-        for number, case in enumerate(cases.inference_peaks(random.Random(1)))
+        for number, case in enumerate(inference_cases.inference_peaks(random.Random(1)))
     }
 
 
@@ -27,6 +27,7 @@ def inference(config, phase, attention, logits, b, tokens, mask="given") -> int:
     model = framework.build(config)
     name = attention if attention == "eager" else f"every_byte_{attention}"
     model.config._attn_implementation = name
+    model.config._experts_implementation = "grouped_mm"  # transformers' default
     kept = 1 if logits == "last" else 0
     if phase == "prefill":
         with torch.no_grad(), Live() as live:
@@ -65,16 +66,20 @@ def _masks(config, b, tokens, held):
     if window is None:
         return mask(held)
     windowed = mask(min(held, window - 1))
-    if config.model_type == "mistral":
+    if config.model_type in ("mistral", "mixtral", "qwen3_moe"):
         return windowed
     return {"full_attention": mask(held), "sliding_attention": windowed}
 
 
 def measure_training() -> dict:
     """Return for each case its config, its choices and both peaks of a first step."""
+    every = [
+        *cases.training_peaks(random.Random(2)),
+        *expert_cases.training_peaks(random.Random(4)),
+    ]
     return {
         f"{number}: {case['config']['model_type']}": case | training(**case)
-        for number, case in enumerate(cases.training_peaks(random.Random(2)))
+        for number, case in enumerate(every)
     }
 
 
@@ -88,7 +93,8 @@ def measure_losses() -> dict:
 
 def measure_moments() -> dict:
     """Return what is alive after every operation of a step of one layer."""
-    return {name: case | moments(**case) for name, case in cases.moments().items()}
+    every = cases.moments() | expert_cases.moments()
+    return {name: case | moments(**case) for name, case in every.items()}
 
 
 def moments(**case) -> dict:

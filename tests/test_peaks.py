@@ -28,6 +28,7 @@ INFERENCE = record("inference_peaks")["cases"]
 TRAINING = record("training_peaks")["cases"]
 MOMENTS = record("training_moments")["cases"]
 OPTIMIZER = record("optimizer_peaks")["cases"]
+STORED = {"bf16": "bf16", "autocast": "fp32"}
 
 
 @pytest.mark.parametrize("name", INFERENCE)
@@ -47,20 +48,21 @@ def test_inference_peaks_at_what_transformers_has_alive(name):
 def test_training_peaks_at_what_pytorch_has_alive(name):
     case = TRAINING[name]
     model, sizes = load_model(case["config"]), {"b": case["b"], "s": case["s"]}
-    choices = {key: case["choices"][key] for key in ("attention", "recompute")}
+    choices = case["choices"]
     later = case.get("micro_steps", 1) > 1
     peak = training_peak(
         model, **choices, optimizer="none", micro_step="later" if later else "first"
     )
     measured = max(case["forward"], case["backward"])
-    assert peak.evaluate(**sizes) == weights(model).bytes + measured
+    parameters = weights(model, STORED[choices["precision"]]).bytes
+    assert peak.evaluate(**sizes) == parameters + measured
 
 
 @pytest.mark.parametrize("name", MOMENTS)
 def test_after_every_operation_what_pytorch_has_is_alive(name):
     """PyTorch tells it once per operation, which may make several tensors."""
     case = MOMENTS[name]
-    choices = {key: case["choices"][key] for key in ("attention", "recompute")}
+    choices = dict(case["choices"])
     choices |= {key: case[key] for key in ("loss", "chunks") if key in case}
     moments = training_moments(load_model(case["config"]), **choices)
     alive = [
@@ -215,7 +217,8 @@ def test_total_inference_adds_weights_and_what_is_no_tensor():
         (lambda m: training_peak(m, optimizer="adamax"), "optimizer"),
         (lambda m: training_peak(m, optimizer="sgd"), "implementation"),
         (lambda m: training_peak(m, step="third"), "step"),
-        (lambda m: training_peak(m, precision="autocast"), "precision"),
+        (lambda m: training_peak(m, precision="fp16"), "precision"),
+        (lambda m: training_peak(m, recompute="matmuls"), "recompute"),
         (lambda m: total_inference(m, phase="sleep"), "phase"),
         (lambda m: total_inference(m, context=-1), "context"),
         (lambda m: total_inference(m, graphs=1.5), "graphs"),

@@ -28,7 +28,6 @@ class Heads:
         a, k: query heads, and key and value heads.
         softmax: the data type of the eager softmax.
         dropout: share of the attention map that is zeroed.
-        cast: whether keys become bf16 only after their heads are repeated.
         packed: whether queries, keys and values are views of one tensor.
         capped: whether a tanh keeps the scores within bounds.
     """
@@ -41,7 +40,6 @@ class Heads:
     k: Expr
     softmax: str = "fp32"
     dropout: object = 0
-    cast: bool = False
     packed: bool = False
     capped: bool = False
 
@@ -84,7 +82,12 @@ class Heads:
         rule = gradients.shared_heads(x.shape, same)
         return self._all_heads(x, x, single, viewed, rule)
 
-    def folded(self, x, original, cast=False):
+    def narrow(self, x, original):
+        """Return repeated keys or values in bf16; a copy has every head apart."""
+        shape = None if self.a == self.k else self.repeated_shape(original)
+        return self.tape.cast(x, shape)
+
+    def folded(self, x, original):
         """Return keys or values for one product over b·a: a copy if need be.
 
         `original` is what they were repeated from. A single head read again and again
@@ -92,19 +95,17 @@ class Heads:
         token, and are sorted by head.
         """
         joined = self.tape.run.cached is not None
-        lies = self._lies_by_head(original)
-        alone, viewed = _folded(self.a, self.k, cast, joined, lies)
+        lies = _lie_by_head(self.k, original.shape[1], self.packed)
+        apart = x.dtype != original.dtype
+        alone, viewed = _folded(self.a, self.k, apart, joined, lies)
         if self.a == self.k:
             return self.tape.copy(x, x.name, unless=viewed, prefix="")
         return self._all_heads(x, original, alone, viewed)
 
     def by_head(self, x):
         """Return queries sorted by head, a copy where they lie token by token."""
-        return self.tape.copy(x, x.name, unless=self._lies_by_head(x), prefix="")
-
-    def _lies_by_head(self, x):
-        heads = self.a if x is self.queries else self.k
-        return _lie_by_head(heads, x.shape[1], self.packed)
+        lies = _lie_by_head(self.a, x.shape[1], self.packed)
+        return self.tape.copy(x, x.name, unless=lies, prefix="")
 
     def _all_heads(self, x, original, single, viewed, rule=None):
         if self.a == self.k:
@@ -128,10 +129,10 @@ def _shared(a, k) -> tuple:
 
 
 @cache
-def _folded(a, k, cast: bool, joined: bool, lies) -> tuple:
-    alone = false if cast else And(Eq(k, 1), Eq(b, 1))
+def _folded(a, k, apart: bool, joined: bool, lies) -> tuple:
+    alone = false if apart else And(Eq(k, 1), Eq(b, 1))
     same, sorted_already = Eq(a, k), Or(joined, lies)
-    other = And(Not(same), Or(alone, Ne(k, 1)))
+    other = And(Not(same), Or(apart, alone, Ne(k, 1)))
     return alone, Or(And(same, sorted_already), other)
 
 
@@ -150,40 +151,45 @@ def eager(heads: Heads) -> tuple:
     tape, square = heads.tape, heads.map
     keys = heads.repeated(heads.keys)
     values = heads.repeated(heads.values)
-    left = heads.by_head(heads.queries)
-    right = heads.folded(keys, heads.keys, heads.cast)
+    narrow = heads.narrow(keys, heads.keys)
+    queries = tape.cast(heads.queries)
+    left = heads.by_head(queries)
+    right = heads.folded(narrow, heads.keys)
     scores = tape.make(
         "scores", square,
         of=(left, right),
         rule=gradients.batched_product(heads.repeated_shape(heads.keys)),
         saved=(left, right),
     )  # fmt: skip
-    del left, right
+    del left, right, narrow, queries
     rule = gradients.like("of the scores")
     scaled = tape.make("scores, scaled", square, of=(scores,), rule=rule)
     del scores
     if heads.capped:
-        scaled = tape.capped(scaled, "scores")
-    masked = tape.make("scores, masked", square, of=(scaled,), rule=gradients.same)
+        for step in tape.capping("scores"):
+            scaled = step(scaled)
+    masked = tape.make(
+        "scores, masked", square, tape.run.stored, of=(scaled,), rule=gradients.same
+    )
     del scaled
     weights = _softmax(heads, masked)
     del masked
     if heads.dropout:
         mask = tape.make("attention mask", square, "bool")
         weights = tape.make(
-            "attention map", square,
+            "attention map", square, weights.dtype,
             of=(weights,), rule=gradients.like("of the dropout"), saved=(mask,),
             makes_saved=True,
         )  # fmt: skip
         del mask
-    right = heads.folded(values, heads.values)
+    left, right = tape.cast(weights), heads.folded(values, heads.values)
     by_head = tape.make(
         "attention by head", heads.shape,
-        of=(weights, right),
+        of=(left, right),
         rule=gradients.batched_product(heads.repeated_shape(heads.values)),
-        saved=(weights, right),
+        saved=(left, right),
     )  # fmt: skip
-    del right
+    del left, right
     by_head = tape.look(by_head, gradients.sorted_by_head(heads.a))
     sorted_already = Or(Eq(heads.a, 1), Eq(heads.queries.shape[1], 1))
     output = tape.copy(by_head, "attention", unless=sorted_already)
@@ -191,9 +197,8 @@ def eager(heads: Heads) -> tuple:
 
 
 def _softmax(heads: Heads, masked):
-    tape, square = heads.tape, heads.map
-    wide, narrow = masked, heads.softmax == "bf16"
-    if not narrow and not tape.run.fused_cast:
+    tape, square, wide = heads.tape, heads.map, masked
+    if masked.dtype != heads.softmax and not tape.run.fused_cast:
         rule = gradients.cast("bf16")
         wide = tape.make(
             "scores in fp32", square, heads.softmax, of=(masked,), rule=rule
@@ -203,7 +208,7 @@ def _softmax(heads: Heads, masked):
         of=(wide,), rule=gradients.like("of the softmax"), saves_output=True,
     )  # fmt: skip
     del wide
-    if not narrow:
+    if weights.dtype != heads.queries.dtype:
         rule = gradients.cast(heads.softmax)
         weights = tape.make("attention map", square, of=(weights,), rule=rule)
     return weights
@@ -226,28 +231,35 @@ def math(heads: Heads) -> tuple:
 
 def flash(heads: Heads) -> tuple:
     """No s²: one number per row, and the state of the random generator."""
-    tape = heads.tape
-    rows = tape.make("log of the row sums", heads.map[:-1], "fp32")
-    seed = tape.make("random seed", (2,), "uint64")
-    offset = tape.make("random offset", (), "uint64")
-    return _fused(heads, heads.inputs, (rows, seed, offset)), None
+    def make(*output):
+        return heads.tape.make(*output, product=True)
+
+    values, keys, queries = (heads.tape.cast(each) for each in heads.inputs[::-1])
+    rows = make("log of the row sums", heads.map[:-1], "fp32")
+    seed = make("random seed", (2,), "uint64")
+    offset = make("random offset", (), "uint64")
+    inputs = queries, keys, values
+    return _fused(heads, inputs, (rows, seed, offset), product=True), None
 
 
 def efficient(heads: Heads) -> tuple:
     """As flash, but with repeated heads and rows rounded up to 32."""
     tape = heads.tape
-    shared = [heads.repeated(each) for each in heads.inputs[1:]]
+    keys, values = (heads.repeated(each) for each in heads.inputs[1:])
+    pairs = (values, heads.values), (keys, heads.keys)
+    narrow = [heads.narrow(*each) for each in pairs][::-1]
+    inputs = tape.cast(heads.queries), *narrow
     rounded = 32 * ceiling(heads.map[2] / 32)
     rows = tape.make("log of the row sums", (*heads.map[:2], rounded), "fp32")
     state = [tape.make(f"random {name}", (), "int64") for name in ("seed", "offset")]
-    return _fused(heads, (heads.queries, *shared), (rows, *state)), None
+    return _fused(heads, inputs, (rows, *state)), None
 
 
-def _fused(heads: Heads, inputs, kept):
+def _fused(heads: Heads, inputs, kept, product=False):
     return heads.tape.make(
         "attention", heads.shape,
         of=inputs, rule=gradients.fused_attention, saved=(*inputs, *kept),
-        saves_output=True,
+        saves_output=True, product=product,
     )  # fmt: skip
 
 

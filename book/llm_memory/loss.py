@@ -43,6 +43,7 @@ def plain(tape, model, chunks=None):
     ones.
     """
     logits = tape.output
+    hidden, tape.hidden = tape.hidden, None
     wide = tape.make(
         "logits in fp32",
         logits.shape,
@@ -52,7 +53,7 @@ def plain(tape, model, chunks=None):
     )
     labels, padded = _shift(tape)
     loss = _cross_entropy(tape, wide, labels)
-    del padded, wide
+    del padded, wide, hidden
     return loss
 
 
@@ -107,10 +108,12 @@ def chunked(tape, model, chunks):
 
 def _one_chunk(tape, hidden, weight, labels):
     shape = (hidden.shape[0], weight.shape[0])
+    factors, kept = tape.factors(hidden, weight)
     logits = tape.make(
-        "logits of a chunk", shape, of=(weight, hidden), rule=gradients.linear(weight),
-        saved=(hidden,),
+        "logits of a chunk", shape, of=factors, rule=gradients.linear(weight),
+        saved=kept,
     )  # fmt: skip
+    del factors, kept
     wide = tape.make(
         "logits in fp32", shape, "fp32", of=(logits,), rule=gradients.cast("bf16")
     )

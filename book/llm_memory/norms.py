@@ -10,7 +10,7 @@ def rms_norm(tape, x, name: str, parameters, dtype: str):
     """
     if tape.run.profile == "fused":
         return _fused(tape, x, name, dtype)
-    scaled, mean = _scaled(tape, x, name)
+    scaled, mean = _scaled(tape, x, name, keeps_mean=True)
     narrow = scaled
     if x.dtype != "fp32":
         rule = gradients.cast("fp32")
@@ -33,15 +33,25 @@ def rms_norm_from_one(tape, x, name: str, parameters, dtype: str):
         return _fused(tape, x, name, dtype)
     (weight,) = parameters
     scaled = _scaled(tape, x, name)[0]
-    factor = tape.make(f"{name} 1 + weight", weight.shape, "fp32")
+    wide = weight
+    if tape.run.stored != "fp32":
+        rule = gradients.copied(weight)
+        wide = tape.make(
+            f"{name}.weight in fp32", weight.shape, "fp32", of=(weight,), rule=rule
+        )
+    factor = tape.make(
+        f"{name} 1 + weight", weight.shape, "fp32", of=(wide,), rule=gradients.same
+    )
+    del wide
     kept = (factor,) if tape.run.frozen else (factor, scaled)
-    wide = tape.make(
+    output = tape.make(
         f"{name} weighted", x.shape, "fp32",
-        of=(weight, scaled), rule=gradients.weighting(weight), saved=kept,
+        of=(scaled, factor), rule=gradients.scaling(weight), saved=kept,
     )  # fmt: skip
-    if dtype == "fp32":
-        return wide
-    return tape.make(name, x.shape, dtype, of=(wide,), rule=gradients.cast("fp32"))
+    del scaled, factor, kept
+    if x.dtype == "fp32":
+        return output
+    return tape.make(name, x.shape, x.dtype, of=(output,), rule=gradients.cast("fp32"))
 
 
 def _fused(tape, x, name: str, dtype: str):
@@ -49,8 +59,9 @@ def _fused(tape, x, name: str, dtype: str):
     return tape.make(name, x.shape, dtype, saved=(x, root))
 
 
-def _scaled(tape, x, name: str):
-    """Make x over its root mean square, in fp32; and the mean of the squares."""
+def _scaled(tape, x, name: str, keeps_mean=False):
+    """Make x over its root mean square, in fp32; and the mean of the squares, if kept.
+    """
     rows, wide = (*x.shape[:-1], 1), x
     if x.dtype != "fp32":
         rule = gradients.cast(x.dtype)
@@ -65,6 +76,7 @@ def _scaled(tape, x, name: str):
     shifted = tape.make(
         f"{name} mean + eps", rows, "fp32", of=(mean,), rule=gradients.same
     )
+    mean = mean if keeps_mean else None
     root = tape.make(
         f"{name} 1/rms", rows, "fp32",
         of=(shifted,), rule=gradients.power, saves_output=True,

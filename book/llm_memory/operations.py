@@ -81,6 +81,11 @@ class Run:
     head: bool = True
 
     @property
+    def stored(self) -> str:
+        """The data type of parameters, and of hidden states between the layers."""
+        return "fp32" if self.precision == "autocast" else "bf16"
+
+    @property
     def training(self) -> bool:
         """Whether this is a forward of training: no cache, dropout on."""
         return self.cached is None

@@ -7,9 +7,10 @@ a reading of that list.
 """
 
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 
-from sympy import Expr, Min, sympify
+from sympy import Eq, Expr, Min, false, sympify
 
 from . import experts, gelu, gradients, norms, rotary
 from .errors import choose
@@ -33,11 +34,10 @@ class Tape(Recorder):
         Position ids are kept for the backward; token ids are the caller's.
         """
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
-        kind = "fp32" if self.run.precision == "autocast" else "bf16"
         shape = positions.shape if positions else (b, self.run.tokens)
         kept = (positions,) if positions and self.timeline else ()
         rows_of_tokens = self.make(
-            name, (*shape, width), kind,
+            name, (*shape, width), self.run.stored,
             of=(table,), rule=gradients.lookup(table), saved=kept,
         )  # fmt: skip
         return self._append("embedding", (), rows_of_tokens, [table])
@@ -83,7 +83,8 @@ class Tape(Recorder):
             role, transposed: as in `Parameter`.
             checkpoint: the module's name in the file, inside the layer, if it differs.
             shared: use this parameter, loaded earlier, in place of an own one.
-            by_head: heads of the output, if its gradient comes sorted by head.
+            by_head: what `sorted_by_token` needs, if the output's gradient comes sorted
+                by head.
             wide: multiply copies in fp32, of the input and of the matrix.
         """
         if role == "head" and not self.run.head:
@@ -104,22 +105,20 @@ class Tape(Recorder):
                     f"{name}.bias", (width,), "bias", split=axis, heads=heads
                 )
             )
-        read = (
-            self.make(f"{x.name} in fp32", x.shape, "fp32") if wide else self._cast(x)
-        )
-        kept = [] if self.run.frozen else [read]
-        if wide:
-            kept.append(self.make(f"{name}.weight in fp32", shape, "fp32"))
-        if self.run.precision == "autocast":
-            kept.append(self.make(f"{name}.weight in bf16", shape))
         used = [shared, *own] if shared else own
-        edges = (used[0], x, *used[1:])
+        if wide:
+            read = self.make(f"{x.name} in fp32", x.shape, "fp32")
+            kept = [] if self.run.frozen else [read]
+            kept.append(self.make(f"{name}.weight in fp32", shape, "fp32"))
+            edges = (used[0], x, *used[1:])
+        else:
+            edges, kept = self.factors(x, *used)
         output = self.make(
             name, (*x.shape[:-1], width), "fp32" if wide else "bf16", of=edges,
-            rule=gradients.linear(*used), saved=kept,
+            rule=gradients.linear(*used), saved=kept, product=True,
         )  # fmt: skip
         if by_head is not None:
-            output = self.look(output, gradients.sorted_by_token(by_head))
+            output = self.look(output, gradients.sorted_by_token(*by_head))
         tied = [shared] if shared else []
         part = PARTS.get(role, self._scope.part or role)
         work = (self._product(name, (*x.shape, width), part),)
@@ -130,7 +129,7 @@ class Tape(Recorder):
         suffixes = ["weight", "bias"] if kind == "layer_norm" else ["weight"]
         width = x.shape[-1]
         own = [self.parameter(f"{name}.{end}", (width,), "norm") for end in suffixes]
-        wide = self.run.precision == "autocast"
+        wide = self.run.stored == "fp32"
         output = norms.NORMS[kind](self, x, name, own, "fp32" if wide else x.dtype)
         return self._append(kind, (x,), output, own if affine else [])
 
@@ -283,17 +282,22 @@ class Tape(Recorder):
             saves_output=function == "relu",
         )  # fmt: skip
 
-    def capped(self, x, name) -> Activation:
-        """Keep x within ± a number: divided by it, tanh, times it."""
-        rule = gradients.like(f"of the {name}")
-        small = self._like(f"{name}, divided", x, of=(x,), rule=rule)
-        tanh = self._like(f"{name}, tanh", x, of=(small,), rule=rule, saves_output=True)
-        del small
-        return self._like(f"{name}, capped", x, of=(tanh,), rule=rule)
+    def capping(self, name) -> Iterator:
+        """Give the steps that keep scores or logits within ± a number."""
+        for step in ("divided", "tanh", "capped"):
 
-    def cap(self, x, name) -> Activation:
-        """As `capped`, as an operation of its own."""
-        return self._append("cap", (x,), self.capped(x, name))
+            def make(x, step=step):
+                return self._like(
+                    f"{name}, {step}", x, of=(x,),
+                    rule=gradients.like(f"of the {name}, {step}"),
+                    saves_output=step == "tanh",
+                )  # fmt: skip
+
+            yield make
+
+    def cap(self, x) -> Activation:
+        """The last step of `capping` as an operation of its own."""
+        return self._append("cap", (x,), x)
 
     def scale(self, x) -> Activation:
         """Multiply by a number that is a tensor: a buffer, which is kept elsewhere."""
@@ -403,13 +407,10 @@ class Tape(Recorder):
             packed: whether queries, keys and values are views of one tensor.
             capped: whether a tanh keeps the scores within bounds.
         """
-        inputs = tuple(self._cast(each) for each in (queries, keys, values))
-        cast = keys.dtype != "bf16"
+        inputs = (queries, keys, values)
         dropout = dropout if self.run.training else 0
         heads, groups = sympify(heads), sympify(groups)
-        case = Heads(
-            self, *inputs, heads, groups, softmax, dropout, cast, packed, capped
-        )
+        case = Heads(self, *inputs, heads, groups, softmax, dropout, packed, capped)
         work = case.products(self._product)
         kernel = KERNELS[self.run.attention] if self.run.core else recomputed
         if self.graph is not None and not self.run.core:
@@ -420,9 +421,15 @@ class Tape(Recorder):
         del case
         return self._append("attention", inputs, output, products=work), weights
 
-    def values_by_head(self, heads):
-        """Return the heads of values whose gradient comes sorted by head, or None."""
-        return None if self.run.attention == "flash" else heads
+    def values_by_head(self, heads, groups):
+        """Return the heads of values whose gradient comes sorted by head, or None.
+
+        The efficient kernel's is by token, but for heads that were repeated.
+        """
+        if self.run.attention == "flash":
+            return None
+        efficient = self.run.attention == "efficient"
+        return groups, Eq(heads, groups) if efficient else false
 
 
 def _cached_tokens(run: Run, window) -> tuple[Expr, Expr]:

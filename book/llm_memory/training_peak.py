@@ -19,10 +19,11 @@ from .symbols import b, s
 from .timeline import Group, Moment, Timeline, number, row
 from .training import training_states
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gpt2")
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2")
 KERNELS = ("eager", "flash", "efficient")
-RECOMPUTE = ("none", "full", "core_attention")
+RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 IMPLEMENTATIONS = ("foreach", "fused")
+RECIPES = {"bf16": "bf16", "autocast": "autocast"}
 MICRO_STEPS = {"first": False, "later": True}
 SECOND_MOMENT = ".exp_avg_sq"
 FIRST = Symbol("first layer")
@@ -44,14 +45,24 @@ class TrainingTimeline(Timeline):
         self.accumulates = accumulates
         self.turned: int | None = None
         self.saved: dict[Storage, object] = {}
+        self.held: dict[Storage, object] = {}
         self.gradients: list[Activation] = []
 
     def is_first(self, number: int):
         return FIRST
 
-    def turn(self, graph) -> None:
-        """Begin the backward; the graph tells what a layer has saved."""
+    def turn(self, graph, copies) -> None:
+        """Begin the backward; the graph tells what a layer has saved.
+
+        Beside it a layer has held copies of its parameters, until now.
+        """
         self.turned = len(self.moments)
+        self.held = {
+            storage: true
+            for copy in copies
+            for storage, _ in copy.memory
+            if storage.group
+        }
         holders = [(node.scope, node.saved) for node in graph.nodes]
         holders += [(frame.scope, frame.tensors) for frame in graph.frames]
         for scope, tensors in holders:
@@ -59,6 +70,7 @@ class TrainingTimeline(Timeline):
                 for storage, condition in tensor.memory:
                     known = self.saved.get(storage, false)
                     self.saved[storage] = Or(known, condition)
+        self.held = self.saved | self.held
 
     def keep_gradient(self, tensor: Activation) -> None:
         """Hold a parameter's gradient; one that is added to another is let go."""
@@ -73,7 +85,9 @@ class TrainingTimeline(Timeline):
                 while name in result:
                     count += 1
                     name = f"{moment.name}{place} ({count})"
-                rows = self._rows_at(moment, first, below, above)
+                forward = self.turned is None or index < self.turned
+                kept = self.held if forward else self.saved
+                rows = self._rows_at(moment, kept, first, below, above)
                 result[name] = Ledger((r for r in rows if r.count != 0), symbols)
         return result
 
@@ -94,10 +108,10 @@ class TrainingTimeline(Timeline):
         else:
             yield ", backward", only, S.Zero, others
 
-    def _rows_at(self, moment: Moment, first, below, above) -> Iterator[Tensor]:
+    def _rows_at(self, moment, kept, first, below, above) -> Iterator[Tensor]:
         lowest = Or(false, Eq(Max(below, 0), 0))
         alive = dict(moment.alive)
-        for storage, condition in self.saved.items():
+        for storage, condition in kept.items():
             if not storage.group:
                 alive[storage] = Or(alive.get(storage, false), ~lowest)
             else:
@@ -139,7 +153,8 @@ def training_peak(
     Args:
         model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3 or GPT-2.
         attention: the kernel, "eager", "flash" or "efficient".
-        recompute: "none", "full" or "core_attention", as in `layer_activations`.
+        recompute: "none", "full", "core_attention" or "matmuls", as in
+            `layer_activations`.
         precision: "bf16": weights, gradients and optimizer states.
         profile: "transformers", as its modules are written.
         loss: the loss head, a name in `LOSSES` of `llm_memory.loss`.
@@ -168,7 +183,7 @@ def training_peak(
     every = training_moments(
         model, attention, recompute, precision, profile, loss, micro_step, chunks
     )
-    states = _states(model, optimizer)
+    states = _states(model, RECIPES[precision], optimizer)
     before = states.select(part="weights")
     if steps:
         before += states.select(part="optimizer")
@@ -218,7 +233,7 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         "model_type": (model.model_type, FAMILIES),
         "attention": (attention, KERNELS),
         "recompute": (recompute, RECOMPUTE),
-        "precision": (precision, ("bf16",)),
+        "precision": (precision, tuple(RECIPES)),
         "profile": (profile, ("transformers",)),
         "loss": (loss, tuple(LOSSES)),
     }
@@ -226,6 +241,9 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         if value not in derived:
             rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
             raise ConfigError(argument, value, rule)
+    if recompute == "matmuls" and attention != "flash":
+        rule = "is described with attention='flash' only"
+        raise ConfigError("recompute", recompute, rule)
     core = recompute != "core_attention"
     head = loss == "plain"
     return Run(attention, precision, profile, core, recompute=recompute, head=head)
@@ -241,10 +259,10 @@ def _loss(loss: str, chunks):
     return partial(LOSSES[loss], chunks=chunks)
 
 
-def _states(model, optimizer: str) -> Ledger:
+def _states(model, recipe: str, optimizer: str) -> Ledger:
     if optimizer != "none":
-        return training_states(model, "bf16", optimizer)
-    states = training_states(model, "bf16", "sgd")
+        return training_states(model, recipe, optimizer)
+    states = training_states(model, recipe, "sgd")
     return states.select(part="weights") + states.select(part="gradients")
 
 
@@ -268,7 +286,8 @@ def _timeline(model, run: Run, loss, accumulates: bool) -> TrainingTimeline:
     uniform = replace(model, layers=(Layers(layers),))
     tape = forward(uniform, run=run, timeline=timeline)
     result = loss(tape, uniform)
-    timeline.turn(tape.graph)
+    timeline.turn(tape.graph, tape.copies.values())
+    tape.copies.clear()
     backward(tape)
     del result
     return timeline

@@ -94,19 +94,23 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     else:
         bias = model.bias
         q = tape.linear(
-            x, "q_proj", a * d, bias=bias, split="output", heads=(a,), by_head=a
+            x, "q_proj", a * d, bias=bias, split="output", heads=(a,), by_head=(a,)
         )
-        if model.qk_norm:
-            q = norm_heads(tape, q, "q_norm", a, d, _kind(model))
+        at_once = model.qk_norm and not model.unit_offset
+        if at_once:
+            q = norm_heads(tape, q, "q_norm", a, d)
         key = tape.linear(
-            x, "k_proj", k * d, bias=bias, split="output", heads=(k,), by_head=k
+            x, "k_proj", k * d, bias=bias, split="output", heads=(k,), by_head=(k,)
         )
-        if model.qk_norm:
-            key = norm_heads(tape, key, "k_norm", k, d, _kind(model))
+        if at_once:
+            key = norm_heads(tape, key, "k_norm", k, d)
         value = tape.linear(
             x, "v_proj", k * d, bias=bias, split="output", heads=(k,),
-            by_head=tape.values_by_head(k),
+            by_head=tape.values_by_head(a, k),
         )  # fmt: skip
+        if model.qk_norm and not at_once:
+            q = norm_heads(tape, q, "q_norm", a, d, _kind(model))
+            key = norm_heads(tape, key, "k_norm", k, d, _kind(model))
     q, key = tape.rotate(q, tables), tape.rotate(key, tables)
     key, value = tape.cache(
         (key, Cached("keys", "keys", k, d, layers.window)),
@@ -140,12 +144,20 @@ def mlp(tape: Tape, model, x: Activation, width) -> Activation:
 
 
 def head(tape: Tape, model, x: Activation, embedding) -> Activation:
-    """Logits (b, s, V); a tied head multiplies by the embedding again."""
+    """Logits (b, s, V); a tied head multiplies by the embedding again.
+
+    The hidden states stay alive as long as the model's forward.
+    """
+    tape.hidden = x
     logits = tape.linear(
         tape.last_tokens(x), "lm_head", model.V, role="head", split="output",
         shared=embedding if model.tied else None,
     )  # fmt: skip
-    return tape.cap(logits, "logits") if model.caps.get("logits") else logits
+    if model.caps.get("logits"):
+        for step in tape.capping("logits"):
+            logits = step(logits)
+        tape.cap(logits)
+    return logits
 
 
 def norm(tape: Tape, model, x: Activation, name: str) -> Activation:

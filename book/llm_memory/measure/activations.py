@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import (
     CheckpointPolicy,
     checkpoint,
@@ -32,9 +33,47 @@ PRODUCTS = (
 )
 
 
+FUSED = [
+    getattr(ATEN, f"_scaled_dot_product_{kernel}_attention{end}")
+    for kernel in ("flash", "efficient")
+    for end in ("", "_backward")
+]
+LIBRARY = torch.library.Library("aten", "IMPL")
+
+
+def _on_cpu(operation):
+    """Let a GPU's kernel make its outputs on the CPU, where nothing fills them."""
+
+    def run(*args, **kwargs):
+        given = tree_map_only(torch.Tensor, lambda x: x.to("meta"), (args, kwargs))
+        made = operation(*given[0], **given[1])
+        return tree_map_only(torch.Tensor, _empty, made)
+
+    return run
+
+
+def _empty(tensor):
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype)
+
+
+for _operation in FUSED:
+    LIBRARY.impl(_operation.default, _on_cpu(_operation), "CPU")
+
+
+def _narrow(*inputs):
+    """Cast the inputs of a fused kernel as autocast does, from the last to the first.
+
+    PyTorch has that rule for the function above the kernels that are called here.
+    """
+    if not torch.is_autocast_enabled("cpu"):
+        return inputs
+    kind = torch.get_autocast_dtype("cpu")
+    return [each.to(kind) for each in reversed(inputs)][::-1]
+
+
 def _flash(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
     result = ATEN._scaled_dot_product_flash_attention(
-        query, key, value, 0.0, True, scale=scaling
+        *_narrow(query, key, value), 0.0, True, scale=scaling
     )
     return result[0].transpose(1, 2), None
 
@@ -43,7 +82,7 @@ def _efficient(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     result = ATEN._scaled_dot_product_efficient_attention(
-        query, key, value, None, True, 0.0, True, scale=scaling
+        *_narrow(query, key, value), None, True, 0.0, True, scale=scaling
     )
     return result[0].transpose(1, 2), None
 
@@ -111,7 +150,7 @@ def kernel_name(kernel: str) -> str:
 def layer_alive(model, choices: dict, b: int, s: int) -> int:
     """Return the bytes that a layer's forward leaves alive, its output left out."""
     run, leaf = _layer(model, choices, b, s)
-    with Live() as live, _precision(choices):
+    with Live() as live, precision(choices):
         output = run(leaf * 1)
         node = output.grad_fn
         del output
@@ -140,7 +179,7 @@ def layer_tensors(model, choices: dict, b: int, s: int) -> list:
         return Held(tensor)
 
     with (
-        _precision(choices),
+        precision(choices),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor),
     ):
         output = run(leaf * 1)
@@ -160,7 +199,7 @@ def model_alive(model, choices: dict, b: int, s: int) -> int:
     """Return the bytes alive after the whole forward with labels."""
     ids = torch.zeros((b, s), dtype=torch.long, device=model.device)
     labels, mask = ids.clone(), additive_mask(model, b, s)
-    with recomputing(model, choices), Live() as live, _precision(choices):
+    with recomputing(model, choices), Live() as live, precision(choices):
         output = model(ids, labels=labels, attention_mask=mask, use_cache=False)
     alive = live.now
     del output
@@ -213,7 +252,8 @@ def _policy(context, operation, *args, **kwargs):
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def _precision(choices: dict):
+def precision(choices: dict):
+    """Return the context of a forward."""
     if choices["precision"] == "autocast":  # which the meta device does not have
         return torch.autocast("cpu", torch.bfloat16)
     return contextlib.nullcontext()
@@ -239,7 +279,7 @@ def trained(config: dict, choices: dict, b: int, s: int):
     with native_dropout():
         model = build(config, choices)
         with recomputing(model, choices):
-            ids = torch.zeros((b, s), dtype=torch.long, device="meta")
+            ids = torch.zeros((b, s), dtype=torch.long, device=model.device)
             yield model, ids, ids.clone(), additive_mask(model, b, s)
 
 

@@ -378,7 +378,12 @@ CHOICES = {
     "core": PLAIN | {"recompute": "core_attention"},
     "matmuls": PLAIN | {"attention": "flash", "recompute": "matmuls"},
     "autocast": PLAIN | {"precision": "autocast"},
+    "autocast flash": PLAIN | {"precision": "autocast", "attention": "flash"},
+    "autocast efficient": PLAIN | {"precision": "autocast", "attention": "efficient"},
     "autocast full": PLAIN | {"precision": "autocast", "recompute": "full"},
+    "autocast core": PLAIN | {"precision": "autocast", "recompute": "core_attention"},
+    "autocast matmuls": PLAIN
+    | {"precision": "autocast", "attention": "flash", "recompute": "matmuls"},
     "frozen": PLAIN | {"frozen": True},
     "frozen flash": PLAIN | {"frozen": True, "attention": "flash"},
     "frozen core": PLAIN | {"frozen": True, "recompute": "core_attention"},
@@ -538,6 +543,18 @@ def random_config(rng, families) -> dict:
     return config
 
 
+def random_gemma(rng) -> dict:
+    """Return a small Gemma with corners; its windows do not bear on training."""
+    config = random_config(rng, ("gemma2", "gemma3_text"))
+    config |= {"head_dim": 2 * rng.randint(1, 12), "sliding_window": 9}
+    if config["model_type"] == "gemma2":
+        config["attn_logit_softcapping"] = rng.choice((None, 50.0))
+    config["final_logit_softcapping"] = rng.choice((None, 30.0))
+    kinds = ("sliding_attention", "full_attention")
+    types = [rng.choice(kinds) for _ in range(config["num_hidden_layers"])]
+    return config | {"layer_types": types, "attention_bias": rng.random() < 0.3}
+
+
 def random_gpt2(rng) -> dict:
     """Return a small GPT-2 with corners: one head, one layer, a head of one element."""
     heads, dropout = rng.choice((1, 1, 2, 3)), rng.choice((0.0, 0.1))
@@ -638,26 +655,37 @@ def training_peaks(rng):
         yield _random_step(rng)
     for _ in range(80):
         yield _step(random_gpt2(rng), rng)
+    for _ in range(40):
+        yield _random_step(rng, CHOICES["matmuls"])
+    for _ in range(20):
+        yield _step(random_gpt2(rng), rng, CHOICES["matmuls"])
+    for _ in range(60):
+        yield _random_step(rng, _random_choices(rng) | {"precision": "autocast"})
+    for _ in range(20):
+        yield _random_step(rng, CHOICES["autocast matmuls"])
 
 
-def _random_step(rng) -> dict:
+def _random_step(rng, choices=None) -> dict:
     config = random_config(rng, PEAK_FAMILIES)
     if rng.random() < 0.15:
         config["attention_dropout"] = 0.1
-    return _step(config, rng)
+    return _step(config, rng, choices)
 
 
-def _step(config: dict, rng) -> dict:
-    recompute = rng.choice(("none", "none", "full", "core_attention"))
-    kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
-    choices = {"attention": rng.choice(kernels), "recompute": recompute}
+def _step(config: dict, rng, choices=None) -> dict:
     return {
         "config": config,
-        "choices": PLAIN | choices,
+        "choices": choices or _random_choices(rng),
         "b": rng.choice((1, 1, 2, 3)),
         "s": rng.choice(PEAK_SIZES),
         "micro_steps": rng.choice((1, 1, 2)),
     }
+
+
+def _random_choices(rng) -> dict:
+    recompute = rng.choice(("none", "none", "full", "core_attention"))
+    kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
+    return PLAIN | {"attention": rng.choice(kernels), "recompute": recompute}
 
 
 def loss_peaks(rng):
@@ -675,6 +703,8 @@ def loss_peaks(rng):
         yield {"config": alone, "loss": loss, "chunks": chunks} | full
 
 
+STEPS = ("eager", "flash", "efficient", "full", "core", "matmuls")
+STEPS += tuple(choice for choice in CHOICES if choice.startswith("autocast"))
 MOMENTS = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt2 no dropout")
 
 
@@ -688,11 +718,15 @@ def moments() -> dict[str, dict]:
             "s": 5,
         }
         for model in MOMENTS
-        for choice in ("eager", "flash", "efficient", "full", "core")
+        for choice in STEPS
+        if _is_described(TRAINED[model], CHOICES[choice])
     }
     chunked = {
         f"{name}, {chunks} chunks": plain[name] | {"loss": "chunked", "chunks": chunks}
-        for name in ("llama, eager", "llama, full", "qwen3, flash", "qwen2, core")
+        for name in (
+            "llama, eager", "llama, full", "qwen3, flash", "qwen2, core",
+            "qwen3, matmuls", "llama, autocast", "qwen3, autocast full",
+        )
         for chunks in (1, 3, 4)
     }
     tied = plain["llama, flash"]["config"] | {"tie_word_embeddings": True}

@@ -126,6 +126,26 @@ def test_a_later_step_has_the_optimizer_states_from_the_start():
     assert later.evaluate(**sizes) == first.evaluate(**sizes) + states
 
 
+def test_autocast_keeps_its_copies_of_weights_until_the_forward_ends():
+    """Full recomputation saves no bf16 copy, but the cache holds all of them."""
+    config = next(c["config"] for n, c in MOMENTS.items() if n == "llama, autocast")
+    model = load_model(config)
+    h, f, a, k, d, V = 48, 112, 6, 2, 8, 320
+    copies = 2 * (h * d * (2 * a + 2 * k) + 3 * h * f + V * h)
+    moments = training_moments(model, recompute="full", precision="autocast")
+    names = list(moments)
+    turned = next(i for i, name in enumerate(names) if name.endswith(", backward"))
+    forward, after = (
+        sum(
+            row.bytes
+            for row in moments[names[i]]
+            if row.name.endswith("weight in bf16") and row.count != 0
+        )
+        for i in (turned - 1, turned)
+    )
+    assert (forward, after) == (copies, 2 * V * h)
+
+
 def test_known_moments():
     small = training_peak(load_model("Qwen3-0.6B"), "flash", optimizer="none")
     held = weights(load_model("Qwen3-0.6B")).bytes
@@ -218,6 +238,10 @@ def test_total_inference_adds_weights_and_what_is_no_tensor():
         (lambda m: training_peak(m, optimizer="sgd"), "implementation"),
         (lambda m: training_peak(m, step="third"), "step"),
         (lambda m: training_peak(m, precision="fp16"), "precision"),
+        (lambda m: training_peak(load_model("GPT-2"), precision="autocast"), "precision"),
+        (lambda m: training_peak(load_model("Gemma-2-9B"), "flash"), "attention"),
+        (lambda m: training_peak(load_model("Gemma-2-9B"), loss="chunked"), "loss"),
+        (lambda m: training_peak(symbolic("gemma3_text")), "model"),
         (lambda m: training_peak(m, recompute="matmuls"), "recompute"),
         (lambda m: total_inference(m, phase="sleep"), "phase"),
         (lambda m: total_inference(m, context=-1), "context"),

@@ -64,6 +64,7 @@ class Run:
         recompute: "none", "full" or "core_attention", for a tape with a timeline.
         in_place: the cache has room for the tokens and is written in place.
         head: the forward ends with logits; else the loss multiplies by the head.
+        tables: sets of rotary tables; None: one for each group that has its own.
     """
 
     attention: str = "eager"
@@ -79,6 +80,7 @@ class Run:
     recompute: str = "none"
     in_place: bool = False
     head: bool = True
+    tables: int | None = None
 
     @property
     def stored(self) -> str:

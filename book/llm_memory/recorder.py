@@ -57,6 +57,7 @@ class Recorder:
         self.output: Activation | None = None
         self.hidden: Activation | None = None
         self.copies: dict[str, Activation] = {}
+        self.tables: list[tuple[Storage, ...]] = []
         self._scope = Scope()
         self.parted: set[Storage] = set()
         self._saved: list[Activation] = []

@@ -1,8 +1,9 @@
 """The peak of a training step: forward, loss, backward and optimizer step."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import count
 
 from sympy import Eq, Expr, Max, Or, S, Symbol, false, true
 
@@ -10,7 +11,7 @@ from .backward import backward
 from .dominance import undominated
 from .errors import ConfigError, choose
 from .families import forward
-from .layers import Layers
+from .layers import Layers, first_layers
 from .ledger import Ledger, Tensor
 from .loss import LOSSES
 from .operations import Activation, Run, Storage
@@ -30,18 +31,44 @@ FIRST = Symbol("first layer")
 """Whether the layer that is run is the model's first."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where in the model the layer that is run stands.
+
+    Attributes:
+        name: is added to a moment's.
+        first: whether the layer is the model's first.
+        below, above: layers that hold what they saved, and that have gradients.
+        own: whether a layer below, if there is one, reads the same rotary tables.
+        other: whether it or a layer below reads the tables of layers of another kind.
+    """
+
+    name: str
+    first: object
+    below: Expr = S.Zero
+    above: Expr = S.Zero
+    own: bool = True
+    other: bool = True
+
+
 class TrainingTimeline(Timeline):
     """A timeline of one group of layers that keep tensors until the backward.
 
     The layer that is run stands for the last one in the forward. In the backward it
     stands for the last one and for the first one: between the two, what is saved below
     falls and what has a gradient above rises, layer by layer, so that one of them is
-    the peak of all.
+    the peak of all. Where layers of a second kind, of which the lowest is number
+    `second`, have rotary tables of their own, it stands for those around that layer
+    too, as it lets go of the tables.
     """
 
-    def __init__(self, layers: Expr, accumulates: bool = False):
+    def __init__(
+        self, layers: Expr, accumulates: bool = False, second: int | None = None
+    ):
         super().__init__([Group(layers, (layers - 1,))])
         self.layers = layers
+        self.second = second
+        self.tables: list[tuple[Storage, ...]] = []
         self.accumulates = accumulates
         self.turned: int | None = None
         self.saved: dict[Storage, object] = {}
@@ -51,11 +78,12 @@ class TrainingTimeline(Timeline):
     def is_first(self, number: int):
         return FIRST
 
-    def turn(self, graph, copies) -> None:
+    def turn(self, tape) -> None:
         """Begin the backward; the graph tells what a layer has saved.
 
         Beside it a layer has held copies of its parameters, until now.
         """
+        graph, copies, self.tables = tape.graph, tape.copies.values(), tape.tables
         self.turned = len(self.moments)
         self.held = {
             storage: true
@@ -71,6 +99,7 @@ class TrainingTimeline(Timeline):
                     known = self.saved.get(storage, false)
                     self.saved[storage] = Or(known, condition)
         self.held = self.saved | self.held
+        tape.copies.clear()
 
     def keep_gradient(self, tensor: Activation) -> None:
         """Hold a parameter's gradient; one that is added to another is let go."""
@@ -80,40 +109,55 @@ class TrainingTimeline(Timeline):
     def ledgers(self, symbols) -> dict[str, Ledger]:
         result = {}
         for index, moment in enumerate(self.moments):
-            for place, first, below, above in self._places(index, moment):
-                name, count = moment.name + place, 1
+            for place in self._places(index, moment):
+                name, count = moment.name + place.name, 1
                 while name in result:
                     count += 1
-                    name = f"{moment.name}{place} ({count})"
-                forward = self.turned is None or index < self.turned
-                kept = self.held if forward else self.saved
-                rows = self._rows_at(moment, kept, first, below, above)
+                    name = f"{moment.name}{place.name} ({count})"
+                rows = self._rows_at(moment, place, self._is_forward(index))
                 result[name] = Ledger((r for r in rows if r.count != 0), symbols)
         return result
 
-    def _places(self, index: int, moment: Moment) -> Iterator[tuple]:
-        """Give for a moment: where, whether it is the first layer, layers below, above.
+    def _is_forward(self, index: int) -> bool:
+        return self.turned is None or index < self.turned
 
-        Below are those that hold what they saved, above those that have gradients.
-        """
+    def _places(self, index: int, moment: Moment) -> Iterator[Place]:
         others = self.layers - 1
         only = Eq(self.layers, 1)
-        if self.turned is None or index < self.turned:
-            yield "", only, others if moment.entered else S.Zero, S.Zero
+        if self._is_forward(index):
+            yield Place("", only, others if moment.entered else S.Zero)
         elif moment.group:
-            yield ", backward of the last layer", only, others, S.Zero
-            yield ", backward of the first layer", true, S.Zero, others
+            last = self.second != others
+            yield Place(", backward of the last layer", only, others, own=last)
+            if self.second:
+                yield from self._around(self.second)
+            yield Place(", backward of the first layer", true, S.Zero, others, True, False)
         elif any(each.group for each in self.moments[index:]):
-            yield ", backward", only, others, S.Zero
+            yield Place(", backward", only, others)
         else:
-            yield ", backward", only, S.Zero, others
+            yield Place(", backward", only, S.Zero, others, True, False)
 
-    def _rows_at(self, moment, kept, first, below, above) -> Iterator[Tensor]:
+    def _around(self, second: int) -> Iterator[Place]:
+        """Give the lowest layer of the second kind, the one above, the one below."""
+        for number in (second + 1, second, second - 1):
+            if 0 < number < self.layers - 1:
+                below, above = S(number), self.layers - 1 - number
+                own, other = number != second, number >= second
+                name = f", backward of layer {number + 1}"
+                yield Place(name, false, below, above, own, other)
+
+    def _rows_at(self, moment: Moment, place: Place, forward) -> Iterator[Tensor]:
+        first, below, above = place.first, place.below, place.above
+        own, *others = self.tables or ((),)
         lowest = Or(false, Eq(Max(below, 0), 0))
         alive = dict(moment.alive)
-        for storage, condition in kept.items():
+        if place.other and not forward:
+            alive |= dict.fromkeys(sum(others, ()), true)
+        for storage, condition in (self.held if forward else self.saved).items():
             if not storage.group:
-                alive[storage] = Or(alive.get(storage, false), ~lowest)
+                stays = place.own or storage not in own
+                below_holds = ~lowest if stays else false
+                alive[storage] = Or(alive.get(storage, false), below_holds)
             else:
                 copies = Max(below - 1, 0) if storage.carried else below
                 holds = true if storage.carried else _at(condition, first)
@@ -151,13 +195,17 @@ def training_peak(
     output, logits included, is held until the backward ends.
 
     Args:
-        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3 or GPT-2.
-        attention: the kernel, "eager", "flash" or "efficient".
+        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3 or GPT-2.
+        attention: the kernel, "eager", "flash" or "efficient"; "eager" alone caps
+            scores, as Gemma 2 does.
         recompute: "none", "full", "core_attention" or "matmuls", as in
             `layer_activations`.
-        precision: "bf16": weights, gradients and optimizer states.
+        precision: "bf16": weights, gradients and optimizer states; or "autocast", of
+            the forward over such ones in fp32, not of GPT-2. Autocast keeps its bf16
+            copies of the weights until the forward ends, recomputed or not.
         profile: "transformers", as its modules are written.
-        loss: the loss head, a name in `LOSSES` of `llm_memory.loss`.
+        loss: the loss head, a name in `LOSSES` of `llm_memory.loss`; "plain" alone
+            caps logits.
         optimizer: a name in `OPTIMIZERS`, or "none": forward and backward alone.
         implementation: "foreach" makes the square roots of all second moments at once;
             "fused" makes nothing.
@@ -235,8 +283,12 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         "recompute": (recompute, RECOMPUTE),
         "precision": (precision, tuple(RECIPES)),
         "profile": (profile, ("transformers",)),
-        "loss": (loss, tuple(LOSSES)),
+        "loss": (loss, ("plain",) if model.caps.get("logits") else tuple(LOSSES)),
     }
+    if model.family == "gpt2":  # whose softmax autocast would widen
+        allowed["precision"] = (precision, ("bf16",))
+    if model.caps.get("scores"):
+        allowed["attention"] = (attention, ("eager",))
     for argument, (value, derived) in allowed.items():
         if value not in derived:
             rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
@@ -279,15 +331,26 @@ def _transients(states: Ledger, optimizer: str, implementation: str):
             yield replace(each, name=name, part="optimizer step")
 
 
+def _second(model) -> int | None:
+    """Return the lowest layer whose rotary tables are not those of layer 0, if any.
+
+    Raises:
+        ConfigError: a symbolic model, whose order of layers is not known.
+    """
+    if not model.tables_by_type or len(model.layers) == 1:
+        return None
+    return next(number for number in count(1) if all(first_layers(model, number + 1)))
+
+
 def _timeline(model, run: Run, loss, accumulates: bool) -> TrainingTimeline:
     """Run forward, loss and backward, all layers being alike."""
-    layers = sum(each.count for each in model.layers)
-    timeline = TrainingTimeline(layers, accumulates)
+    layers, second = sum(each.count for each in model.layers), _second(model)
+    timeline = TrainingTimeline(layers, accumulates, second)
+    run = replace(run, tables=2 if second else 1)
     uniform = replace(model, layers=(Layers(layers),))
     tape = forward(uniform, run=run, timeline=timeline)
     result = loss(tape, uniform)
-    timeline.turn(tape.graph, tape.copies.values())
-    tape.copies.clear()
+    timeline.turn(tape)
     backward(tape)
     del result
     return timeline

@@ -40,14 +40,14 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     positions = tape.positions()
     mask = tape.mask()
     width = model.d or model.d_r
-    tables = tape.rotary_tables(embedded, positions, width)
+    kinds = tape.run.tables or (len(model.layers) if model.tables_by_type else 1)
+    tables = [tape.rotary_tables(embedded, positions, width) for _ in range(kinds)]
     x = embedded
     for number, layers in enumerate(model.layers):
-        if number and model.tables_by_type:
-            tables = tape.rotary_tables(embedded, positions, width)
+        own = tables[number % kinds]
         with tape.scope("model.layers.{i}.", layers.count):
             x = tape.carried(x)
-            x = tape.block(layer, model, layers, x, tables, attend, mixture)
+            x = tape.block(layer, model, layers, x, own, attend, mixture)
     x = norm(tape, model, x, "model.norm")
     del mask
     return x, embedding

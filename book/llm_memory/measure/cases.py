@@ -378,12 +378,7 @@ CHOICES = {
     "core": PLAIN | {"recompute": "core_attention"},
     "matmuls": PLAIN | {"attention": "flash", "recompute": "matmuls"},
     "autocast": PLAIN | {"precision": "autocast"},
-    "autocast flash": PLAIN | {"precision": "autocast", "attention": "flash"},
-    "autocast efficient": PLAIN | {"precision": "autocast", "attention": "efficient"},
     "autocast full": PLAIN | {"precision": "autocast", "recompute": "full"},
-    "autocast core": PLAIN | {"precision": "autocast", "recompute": "core_attention"},
-    "autocast matmuls": PLAIN
-    | {"precision": "autocast", "attention": "flash", "recompute": "matmuls"},
     "frozen": PLAIN | {"frozen": True},
     "frozen flash": PLAIN | {"frozen": True, "attention": "flash"},
     "frozen core": PLAIN | {"frozen": True, "recompute": "core_attention"},
@@ -662,7 +657,9 @@ def training_peaks(rng):
     for _ in range(60):
         yield _random_step(rng, _random_choices(rng) | {"precision": "autocast"})
     for _ in range(20):
-        yield _random_step(rng, CHOICES["autocast matmuls"])
+        yield _random_step(rng, STEPS["autocast matmuls"])
+    for _ in range(40):
+        yield _gemma_step(rng)
 
 
 def _random_step(rng, choices=None) -> dict:
@@ -680,6 +677,13 @@ def _step(config: dict, rng, choices=None) -> dict:
         "s": rng.choice(PEAK_SIZES),
         "micro_steps": rng.choice((1, 1, 2)),
     }
+
+
+def _gemma_step(rng) -> dict:
+    config, choices = random_gemma(rng), _random_choices(rng)
+    if config.get("attn_logit_softcapping"):
+        choices["attention"] = "eager"
+    return _step(config, rng, choices | {"precision": rng.choice(("bf16", "autocast"))})
 
 
 def _random_choices(rng) -> dict:
@@ -703,23 +707,27 @@ def loss_peaks(rng):
         yield {"config": alone, "loss": loss, "chunks": chunks} | full
 
 
-STEPS = ("eager", "flash", "efficient", "full", "core", "matmuls")
-STEPS += tuple(choice for choice in CHOICES if choice.startswith("autocast"))
+STEPS = {
+    f"autocast {name}".removesuffix(" eager") if wide else name: CHOICES[name] | wide
+    for wide in ({}, {"precision": "autocast"})
+    for name in ("eager", "flash", "efficient", "full", "core", "matmuls")
+}
 MOMENTS = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt2 no dropout")
+MOMENTS += ("gemma2", "gemma2 uncapped", "gemma3_text")
 
 
 def moments() -> dict[str, dict]:
     """Return training steps of one layer, of which every operation is recorded."""
     plain = {
         f"{model}, {choice}": {
-            "config": shallow(TRAINED[model], 1),
-            "choices": CHOICES[choice],
+            "config": shallow((TRAINED | DESCRIBED)[model], 1),
+            "choices": choices,
             "b": 2,
             "s": 5,
         }
         for model in MOMENTS
-        for choice in STEPS
-        if _is_described(TRAINED[model], CHOICES[choice])
+        for choice, choices in STEPS.items()
+        if _is_described((TRAINED | DESCRIBED)[model], choices)
     }
     chunked = {
         f"{name}, {chunks} chunks": plain[name] | {"loss": "chunked", "chunks": chunks}

@@ -250,7 +250,9 @@ def rotation(dtype):
 
     def times(tape, name, grad):
         result = tape.gradient(f"times {name}", grad.shape, grad.dtype)
-        return result if grad.dtype == dtype else tape.gradient("cast", grad.shape, dtype)
+        if result.dtype == dtype:
+            return result
+        return tape.gradient("cast", grad.shape, dtype)
 
     def rule(tape, saved, grad):
         x_shape, half = grad.shape, (*grad.shape[:-1], grad.shape[-1] / 2)

@@ -231,6 +231,7 @@ def math(heads: Heads) -> tuple:
 
 def flash(heads: Heads) -> tuple:
     """No s²: one number per row, and the state of the random generator."""
+
     def make(*output):
         return heads.tape.make(*output, product=True)
 

@@ -127,24 +127,25 @@ class TrainingTimeline(Timeline):
         if self._is_forward(index):
             yield Place("", only, others if moment.entered else S.Zero)
         elif moment.group:
-            last = self.second != others
-            yield Place(", backward of the last layer", only, others, own=last)
+            own = self.second != others
+            yield Place(", backward of the last layer", only, others, own=own)
             if self.second:
                 yield from self._around(self.second)
-            yield Place(", backward of the first layer", true, S.Zero, others, True, False)
+            name = ", backward of the first layer"
+            yield Place(name, true, above=others, other=False)
         elif any(each.group for each in self.moments[index:]):
             yield Place(", backward", only, others)
         else:
-            yield Place(", backward", only, S.Zero, others, True, False)
+            yield Place(", backward", only, above=others, other=False)
 
     def _around(self, second: int) -> Iterator[Place]:
         """Give the lowest layer of the second kind, the one above, the one below."""
-        for number in (second + 1, second, second - 1):
-            if 0 < number < self.layers - 1:
-                below, above = S(number), self.layers - 1 - number
-                own, other = number != second, number >= second
-                name = f", backward of layer {number + 1}"
-                yield Place(name, false, below, above, own, other)
+        for below in (second + 1, second, second - 1):
+            above = self.layers - 1 - below
+            if below > 0 and above > 0:
+                own, other = below != second, below >= second
+                name = f", backward of layer {below + 1}"
+                yield Place(name, false, S(below), above, own, other)
 
     def _rows_at(self, moment: Moment, place: Place, forward) -> Iterator[Tensor]:
         first, below, above = place.first, place.below, place.above

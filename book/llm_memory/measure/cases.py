@@ -732,8 +732,13 @@ def moments() -> dict[str, dict]:
     chunked = {
         f"{name}, {chunks} chunks": plain[name] | {"loss": "chunked", "chunks": chunks}
         for name in (
-            "llama, eager", "llama, full", "qwen3, flash", "qwen2, core",
-            "qwen3, matmuls", "llama, autocast", "qwen3, autocast full",
+            "llama, eager",
+            "llama, full",
+            "qwen3, flash",
+            "qwen2, core",
+            "qwen3, matmuls",
+            "llama, autocast",
+            "qwen3, autocast full",
         )
         for chunks in (1, 3, 4)
     }

@@ -37,7 +37,6 @@ RECOMPUTED_UNDER_AUTOCAST = [
     and case["config"]["num_hidden_layers"] > 1
     and case.get("micro_steps", 1) == 1
 ]
-named = load_model
 
 
 @pytest.mark.parametrize("name", INFERENCE)
@@ -259,9 +258,12 @@ def test_total_inference_adds_weights_and_what_is_no_tensor():
         (lambda m: training_peak(m, optimizer="sgd"), "implementation"),
         (lambda m: training_peak(m, step="third"), "step"),
         (lambda m: training_peak(m, precision="fp16"), "precision"),
-        (lambda m: training_peak(named("GPT-2"), precision="autocast"), "precision"),
-        (lambda m: training_peak(named("Gemma-2-9B"), "flash"), "attention"),
-        (lambda m: training_peak(named("Gemma-2-9B"), loss="chunked"), "loss"),
+        (
+            lambda m: training_peak(load_model("GPT-2"), precision="autocast"),
+            "precision",
+        ),
+        (lambda m: training_peak(load_model("Gemma-2-9B"), "flash"), "attention"),
+        (lambda m: training_peak(load_model("Gemma-2-9B"), loss="chunked"), "loss"),
         (lambda m: training_peak(symbolic("gemma3_text")), "model"),
         (lambda m: training_peak(m, recompute="matmuls"), "recompute"),
         (lambda m: total_inference(m, phase="sleep"), "phase"),

@@ -87,6 +87,15 @@ class Heads:
         shape = None if self.a == self.k else self.repeated_shape(original)
         return self.tape.cast(x, shape)
 
+    def wide(self, x, original):
+        """Return x in fp32, as `narrow` does in bf16."""
+        alike = self.a == self.k or x is self.queries
+        shape = x.shape if alike else self.repeated_shape(original)
+        rule = gradients.cast(x.dtype)
+        return self.tape.make(
+            f"{x.name} in fp32", shape, "fp32", "", of=(x,), rule=rule
+        )
+
     def folded(self, x, original):
         """Return keys or values for one product over b·a: a copy if need be.
 
@@ -215,18 +224,56 @@ def _softmax(heads: Heads, masked):
 
 
 def math(heads: Heads) -> tuple:
-    """Plain operations in fp32; what is made in between is not derived."""
-    tape, kept = heads.tape, []
-    inner, outer = (x.shape[-1] / heads.k for x in (heads.keys, heads.values))
-    for name, rows, width in (
-        ("queries", heads.queries, inner),
-        ("repeated keys", heads.keys, inner),
-        ("repeated values", heads.values, outer),
-    ):
-        shape = (b, heads.a, rows.shape[1], width)
-        kept.append(tape.make(f"{name} in fp32", shape, "fp32"))
-    kept.append(tape.make("softmax", heads.map, "fp32"))
-    return tape.make("attention", heads.shape, saved=kept), None
+    """Plain operations, in fp32 throughout."""
+    keys, values = (heads.repeated(each) for each in heads.inputs[1:])
+    by_token = _in_fp32(heads, keys, values)
+    sorted_already = Or(Eq(heads.a, 1), Eq(heads.queries.shape[1], 1))
+    return heads.tape.copy(by_token, "attention", unless=sorted_already), None
+
+
+def _in_fp32(heads: Heads, keys, values):
+    tape, square = heads.tape, heads.map
+    queries = heads.wide(heads.queries, heads.queries)
+    keys = heads.wide(keys, heads.keys)
+    values = heads.wide(values, heads.values)
+    queries_scaled, keys_scaled = _scaled(tape, queries), _scaled(tape, keys)
+    left = heads.by_head(queries_scaled)
+    right = heads.folded(keys_scaled, heads.keys)
+    scores = tape.make(
+        "scores", square, "fp32",
+        of=(left, right),
+        rule=gradients.batched_product(heads.repeated_shape(heads.keys)),
+        saved=(left, right),
+    )  # fmt: skip
+    del left, right, keys_scaled
+    masked = tape.make(
+        "scores, masked", square, "fp32", of=(scores,), rule=gradients.same
+    )
+    del scores
+    weights = tape.make(
+        "softmax", square, "fp32",
+        of=(masked,), rule=gradients.like("of the softmax"), saves_output=True,
+    )  # fmt: skip
+    del masked
+    narrow = tape.make("attention map", square)  # which nobody reads
+    right = heads.folded(values, heads.values)
+    by_head = tape.make(
+        "attention by head", heads.shape, "fp32",
+        of=(weights, right),
+        rule=gradients.batched_product(heads.repeated_shape(heads.values)),
+        saved=(weights, right),
+    )  # fmt: skip
+    del right
+    by_head = tape.look(by_head, gradients.sorted_by_head(heads.a))
+    rule = gradients.cast("fp32")
+    output = tape.make("attention by head", heads.shape, of=(by_head,), rule=rule)
+    del narrow
+    return output
+
+
+def _scaled(tape, x):
+    rule = gradients.like("of the scaled")
+    return tape.make(f"{x.name}, scaled", x.shape, "fp32", "", of=(x,), rule=rule)
 
 
 def flash(heads: Heads) -> tuple:

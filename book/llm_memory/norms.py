@@ -60,7 +60,7 @@ def _fused(tape, x, name: str, dtype: str):
 
 
 def _scaled(tape, x, name: str, keeps_mean=False):
-    """Make x over its root mean square, in fp32; and the mean of the squares, if kept."""
+    """Make x over its root mean square, in fp32; and the squares' mean, if kept."""
     rows, wide = (*x.shape[:-1], 1), x
     if x.dtype != "fp32":
         rule = gradients.cast(x.dtype)

@@ -21,7 +21,7 @@ from .timeline import Group, Moment, Timeline, number, row
 from .training import training_states
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2")
-KERNELS = ("eager", "flash", "efficient")
+KERNELS = ("eager", "flash", "efficient", "math")
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 IMPLEMENTATIONS = ("foreach", "fused")
 RECIPES = {"bf16": "bf16", "autocast": "autocast"}
@@ -197,8 +197,8 @@ def training_peak(
 
     Args:
         model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3 or GPT-2.
-        attention: the kernel, "eager", "flash" or "efficient"; "eager" alone caps
-            scores, as Gemma 2 does.
+        attention: the kernel, "eager", "flash", "efficient" or, without autocast,
+            "math"; "eager" alone caps scores, as Gemma 2 does.
         recompute: "none", "full", "core_attention" or "matmuls", as in
             `layer_activations`.
         precision: "bf16": weights, gradients and optimizer states; or "autocast", of
@@ -288,6 +288,8 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
     }
     if model.family == "gpt2":  # whose softmax autocast would widen
         allowed["precision"] = (precision, ("bf16",))
+    if precision == "autocast":
+        allowed["attention"] = (attention, KERNELS[:-1])
     if model.caps.get("scores"):
         allowed["attention"] = (attention, ("eager",))
     for argument, (value, derived) in allowed.items():

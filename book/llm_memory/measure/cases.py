@@ -712,6 +712,10 @@ STEPS = {
     for wide in ({}, {"precision": "autocast"})
     for name in ("eager", "flash", "efficient", "full", "core", "matmuls")
 }
+STEPS |= {
+    "math": CHOICES["math"],
+    "math full": CHOICES["math"] | {"recompute": "full"},
+}
 MOMENTS = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt2 no dropout")
 MOMENTS += ("gemma2", "gemma2 uncapped", "gemma3_text")
 

@@ -84,7 +84,7 @@ def _weight(tape, model):
 
 def chunked(tape, model, chunks):
     """The loop above."""
-    hidden, tape.output = tape.output, None
+    hidden, tape.output, tape.hidden = tape.output, None, None
     weight = _weight(tape, model)
     labels, padded = _shift(tape)
     del padded

@@ -29,6 +29,15 @@ INFERENCE = record("inference_peaks")["cases"]
 TRAINING = record("training_peaks")["cases"]
 MOMENTS = record("training_moments")["cases"]
 OPTIMIZER = record("optimizer_peaks")["cases"]
+STORED = {"bf16": "bf16", "autocast": "fp32"}
+RECOMPUTED_UNDER_AUTOCAST = [
+    name
+    for name, case in TRAINING.items()
+    if case["choices"]["precision"] == "autocast"
+    and case["choices"]["recompute"] in ("full", "matmuls")
+    and case["config"]["num_hidden_layers"] > 1
+    and case.get("micro_steps", 1) == 1
+]
 
 
 @pytest.mark.parametrize("name", INFERENCE)
@@ -48,20 +57,21 @@ def test_inference_peaks_at_what_transformers_has_alive(name):
 def test_training_peaks_at_what_pytorch_has_alive(name):
     case = TRAINING[name]
     model, sizes = load_model(case["config"]), {"b": case["b"], "s": case["s"]}
-    choices = {key: case["choices"][key] for key in ("attention", "recompute")}
+    choices = case["choices"]
     later = case.get("micro_steps", 1) > 1
     peak = training_peak(
         model, **choices, optimizer="none", micro_step="later" if later else "first"
     )
     measured = max(case["forward"], case["backward"])
-    assert peak.evaluate(**sizes) == weights(model).bytes + measured
+    parameters = weights(model, STORED[choices["precision"]]).bytes
+    assert peak.evaluate(**sizes) == parameters + measured
 
 
 @pytest.mark.parametrize("name", MOMENTS)
 def test_after_every_operation_what_pytorch_has_is_alive(name):
     """PyTorch tells it once per operation, which may make several tensors."""
     case = MOMENTS[name]
-    choices = {key: case["choices"][key] for key in ("attention", "recompute")}
+    choices = dict(case["choices"])
     choices |= {key: case[key] for key in ("loss", "chunks") if key in case}
     moments = training_moments(load_model(case["config"]), **choices)
     alive = [
@@ -167,6 +177,38 @@ def test_a_later_step_has_the_optimizer_states_from_the_start():
     assert later.evaluate(**sizes) == first.evaluate(**sizes) + states
 
 
+def test_autocast_keeps_its_copies_of_weights_until_the_forward_ends():
+    """Full recomputation saves no bf16 copy, but the cache holds all of them."""
+    config = next(c["config"] for n, c in MOMENTS.items() if n == "llama, autocast")
+    model = load_model(config)
+    h, f, a, k, d, V = 48, 112, 6, 2, 8, 320
+    copies = 2 * (h * d * (2 * a + 2 * k) + 3 * h * f + V * h)
+    moments = training_moments(model, recompute="full", precision="autocast")
+    names = list(moments)
+    turned = next(i for i, name in enumerate(names) if name.endswith(", backward"))
+    forward, after = (
+        sum(
+            row.bytes
+            for row in moments[names[i]]
+            if row.name.endswith("weight in bf16") and row.count != 0
+        )
+        for i in (turned - 1, turned)
+    )
+    assert (forward, after) == (copies, 2 * V * h)
+
+
+@pytest.mark.parametrize("name", RECOMPUTED_UNDER_AUTOCAST)
+def test_the_forward_peaks_by_itself_where_copies_are_kept_for_it(name):
+    case = TRAINING[name]
+    moments = training_moments(load_model(case["config"]), **case["choices"])
+    forward = max(
+        moment.evaluate(b=case["b"], s=case["s"])
+        for name, moment in moments.items()
+        if ", backward" not in name
+    )
+    assert forward == case["forward"]
+
+
 def test_known_moments():
     small = training_peak(load_model("Qwen3-0.6B"), "flash", optimizer="none")
     held = weights(load_model("Qwen3-0.6B")).bytes
@@ -259,7 +301,15 @@ def test_total_inference_adds_weights_and_what_is_no_tensor():
         (lambda m: training_peak(m, optimizer="adamax"), "optimizer"),
         (lambda m: training_peak(m, optimizer="sgd"), "implementation"),
         (lambda m: training_peak(m, step="third"), "step"),
-        (lambda m: training_peak(m, precision="autocast"), "precision"),
+        (lambda m: training_peak(m, precision="fp16"), "precision"),
+        (
+            lambda m: training_peak(load_model("GPT-2"), precision="autocast"),
+            "precision",
+        ),
+        (lambda m: training_peak(load_model("Gemma-2-9B"), "flash"), "attention"),
+        (lambda m: training_peak(load_model("Gemma-2-9B"), loss="chunked"), "loss"),
+        (lambda m: training_peak(symbolic("gemma3_text")), "model"),
+        (lambda m: training_peak(m, recompute="matmuls"), "recompute"),
         (lambda m: total_inference(m, phase="sleep"), "phase"),
         (lambda m: total_inference(m, context=-1), "context"),
         (lambda m: total_inference(m, graphs=1.5), "graphs"),

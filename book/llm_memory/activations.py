@@ -54,8 +54,7 @@ def layer_activations(
         recompute: "none"; "full", each layer from its input; "core_attention", all
             between queries, keys, values and the output; "matmuls", everything but
             the results of matrix products and of flash attention.
-        precision: "bf16", or "autocast" over fp32 parameters. Measured with eager
-            attention; the other kernels get the same bf16 copies of their inputs.
+        precision: "bf16", or "autocast" over fp32 parameters.
         profile: "transformers", as its modules are written; "fused", with norms and
             gated MLPs that keep only their inputs.
         frozen: the weights have no gradients: a matrix then saves no input.

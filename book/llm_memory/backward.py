@@ -30,8 +30,10 @@ class Graph:
         if self.refilled is not None:
             return self._refill(saved, saves)
         edges = (x.node if isinstance(x, Activation) else x for x in of)
+        dtypes = [x.dtype if isinstance(x, Activation) else None for x in of]
         frame = self.frame if saved or saves else None
-        node = Node(rule, tuple(edges), [] if frame else list(saved), scope, frame)
+        kept = [] if frame else list(saved)
+        node = Node(rule, tuple(edges), kept, scope, frame, dtypes=tuple(dtypes))
         if frame:
             frame.wait(node)
         self.nodes.append(node)
@@ -54,6 +56,16 @@ class Graph:
         if node.frame is None or self.refilled is not None:
             node.saved.append(output)
 
+    def keep_product(self, output: Activation) -> None:
+        """Have a checkpointed block keep an output that it will not make again."""
+        if self.frame and self.refilled is None:
+            self.frame.products.append(output)
+
+    def product_again(self) -> Activation | None:
+        """Hand over the next output that the block kept; it is kept no longer."""
+        again = self.refilled is not None and self.frame.products
+        return self.frame.products.pop(0) if again else None
+
     def kernel_ended(self) -> None:
         """Note that a kernel has made outputs of which some are saved."""
         if self.refilled == []:
@@ -63,13 +75,14 @@ class Graph:
 def recompute(tape, frame: Frame) -> None:
     """Run a checkpointed block again, until all that it saves is there."""
     graph = tape.graph
-    graph.refilled, frame.waiting = frame.waiting, []
+    graph.refilled, frame.waiting, graph.frame = frame.waiting, [], frame
     try:
         with tape.at(frame.scope):
             frame.block(tape, *frame.inputs)
     except Stop:
         pass
-    graph.refilled = None
+    graph.refilled = graph.frame = None
+    tape.copies.clear()
 
 
 def backward(tape) -> None:
@@ -90,10 +103,11 @@ def backward(tape) -> None:
             found = list(node.rule(tape, node.saved, grad))
             if node.frame:
                 node.saved.clear()
-            for index, each in enumerate(found):
-                if isinstance(each, Summed):
-                    found[index] = each.sum()
-                del each
+            for index, kind in enumerate(node.dtypes):
+                if isinstance(found[index], Summed):
+                    found[index] = found[index].sum()
+                if kind and found[index].dtype != kind:
+                    found[index] = tape.gradient("cast", found[index].shape, kind)
             del grad
             node.saved.clear()
             if node.frame:

@@ -9,7 +9,7 @@ is to be. Saved tensors that were made again are the rule's alone.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sympy import Eq, Or
+from sympy import Eq, Or, false
 
 from .operations import Activation
 from .symbols import b
@@ -27,6 +27,7 @@ class Node:
         scope: where on the tape it stands.
         frame: the checkpointed block that recomputes `saved`, if any.
         joins: its outputs are parts, whose gradients the rule gets in a list.
+        dtypes: of each input, in which its gradient comes; a parameter's: None.
     """
 
     rule: object
@@ -35,6 +36,7 @@ class Node:
     scope: object
     frame: "Frame | None" = None
     joins: bool = False
+    dtypes: tuple = ()
 
 
 @dataclass(eq=False)
@@ -48,6 +50,7 @@ class Frame:
         positions: the position ids, with which each block is called too.
         waiting: nodes that lack their saved tensors, in the order of the forward.
         unreleased: nodes whose saved tensors are still needed.
+        products: outputs that are not made again, but kept until they are read again.
     """
 
     block: object
@@ -56,11 +59,13 @@ class Frame:
     positions: Activation | None = None
     waiting: list[Node] = field(default_factory=list)
     unreleased: int = 0
+    products: list[Activation] = field(default_factory=list)
 
     @property
     def tensors(self) -> list[Activation]:
-        """The tensors among the inputs, the heads' too."""
+        """What is kept: the tensors among the inputs, the heads' too, and products."""
         given = [self.positions, *self.inputs, *getattr(self.inputs[0], "inputs", ())]
+        given += self.products
         return [each for each in given if isinstance(each, Activation)]
 
     def wait(self, node: Node) -> None:
@@ -73,6 +78,7 @@ class Frame:
         self.unreleased -= 1
         if not self.unreleased:
             self.block, self.inputs, self.positions = None, (), None
+            self.products.clear()
 
 
 @dataclass
@@ -173,8 +179,25 @@ def weighting(weight):
     def rule(tape, saved, grad):
         (narrow,) = saved
         products = tape.gradient("of the weight, not summed", grad.shape, grad.dtype)
-        of_input = tape.gradient("of the normalised", narrow.shape, narrow.dtype)
+        of_input = tape.gradient("of the normalised", narrow.shape, grad.dtype)
         return Summed(lambda: tape.parameter_gradient(weight), products), of_input
+
+    return rule
+
+
+def scaling(weight):
+    """Each row times 1 + a weight: the latter's gradient is made second, and summed."""
+
+    def rule(tape, saved, grad):
+        of_rows = tape.gradient("of the normalised", grad.shape, grad.dtype)
+        products = tape.gradient("of 1 + weight, not summed", grad.shape, grad.dtype)
+
+        def summed():
+            if tape.run.stored == "fp32":
+                return tape.parameter_gradient(weight)
+            return tape.gradient("of 1 + weight", weight.shape, grad.dtype)
+
+        return of_rows, Summed(summed, products)
 
     return rule
 
@@ -183,13 +206,22 @@ def linear(weight, bias=None):
     """Two products, and a sum over rows for a bias."""
 
     def rule(tape, saved, grad):
-        (x,) = saved
+        x = saved[0]
         if bias is None:
-            of_weight = tape.parameter_gradient(weight)
+            of_weight = tape.factor_gradient(weight)
             return of_weight, tape.gradient("of the input", x.shape, x.dtype)
         of_input = tape.gradient("of the input", x.shape, x.dtype)
-        of_weight = tape.parameter_gradient(weight)
-        return of_weight, of_input, Summed(lambda: tape.parameter_gradient(bias))
+        of_weight = tape.factor_gradient(weight)
+        return of_weight, of_input, Summed(lambda: tape.factor_gradient(bias))
+
+    return rule
+
+
+def copied(parameter):
+    """The gradient of a parameter's copy, in the parameter's data type."""
+
+    def rule(tape, saved, grad):
+        return (tape.parameter_gradient(parameter),)
 
     return rule
 
@@ -203,33 +235,43 @@ def lookup(table):
     return rule
 
 
-def sorted_by_token(heads):
+def sorted_by_token(heads, already=false):
     """A projection's gradient, sorted by head, is copied to be sorted by token."""
 
     def rule(tape, saved, grad):
-        once = Or(Eq(heads, 1), Eq(grad.shape[1], 1))
+        once = Or(already, Eq(heads, 1), Eq(grad.shape[1], 1))
         return (tape.copy(grad, "gradient, by token", unless=once),)
 
     return rule
 
 
-def rotation(tape, saved, grad):
-    """Times sin, the halves put back; and times cos."""
-    x_shape, half = grad.shape, (*grad.shape[:-1], grad.shape[-1] / 2)
-    cos, sin = saved
-    saved.clear()
-    by_sin = tape.gradient("times sin", x_shape, grad.dtype)
-    del sin
-    negated = tape.gradient("half, negated", half, grad.dtype)
-    second = tape.gradient("of the second half", x_shape, grad.dtype)
-    del negated
-    first = tape.gradient("of the first half", x_shape, grad.dtype)
-    del by_sin
-    halves = tape.gradient("of both halves", x_shape, grad.dtype)
-    del first, second
-    by_cos = tape.gradient("times cos", x_shape, grad.dtype)
-    del cos
-    return halves, by_cos
+def rotation(dtype):
+    """Times sin, the halves put back; and times cos. `dtype` is that of the input."""
+
+    def times(tape, name, grad):
+        result = tape.gradient(f"times {name}", grad.shape, grad.dtype)
+        if result.dtype == dtype:
+            return result
+        return tape.gradient("cast", grad.shape, dtype)
+
+    def rule(tape, saved, grad):
+        x_shape, half = grad.shape, (*grad.shape[:-1], grad.shape[-1] / 2)
+        cos, sin = saved
+        saved.clear()
+        by_sin = times(tape, "sin", grad)
+        del sin
+        negated = tape.gradient("half, negated", half, dtype)
+        second = tape.gradient("of the second half", x_shape, dtype)
+        del negated
+        first = tape.gradient("of the first half", x_shape, dtype)
+        del by_sin
+        halves = tape.gradient("of both halves", x_shape, dtype)
+        del first, second
+        by_cos = times(tape, "cos", grad)
+        del cos
+        return halves, by_cos
+
+    return rule
 
 
 def shared_heads(shape, alone):

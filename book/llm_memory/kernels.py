@@ -30,7 +30,6 @@ class Heads:
         a, k: query heads, and key and value heads.
         softmax: the data type of the eager softmax.
         dropout: share of the attention map that is zeroed.
-        cast: whether keys become bf16 only after their heads are repeated.
         packed: whether values lie in one tensor with others, as GPT-2's with queries
             and keys.
         capped: whether a tanh keeps the scores within bounds.
@@ -47,7 +46,6 @@ class Heads:
     k: Expr
     softmax: str = "fp32"
     dropout: object = 0
-    cast: bool = False
     packed: bool = False
     capped: bool = False
     sorted: bool = False
@@ -94,22 +92,37 @@ class Heads:
         rule = gradients.shared_heads(x.shape, same)
         return self._all_heads(x, x, single, viewed, rule)
 
-    def folded(self, x, original, cast=False):
+    def narrow(self, x, original):
+        """Return repeated keys or values in bf16; a copy has every head apart."""
+        shape = None if self.a == self.k else self.all_heads(original)
+        return self.tape.cast(x, shape)
+
+    def wide(self, x, original):
+        """Return x in fp32, as `narrow` does in bf16."""
+        alike = self.a == self.k or original is self.queries
+        shape = x.shape if alike else self.all_heads(original)
+        rule = gradients.cast(x.dtype)
+        return self.tape.make(
+            f"{x.name} in fp32", shape, "fp32", "", of=(x,), rule=rule
+        )
+
+    def folded(self, x, original):
         """Return keys or values for one product over b·a: a copy if need be.
 
         `original` is what they were repeated from. A single head read again and again
         has to be copied now, unless b is 1; keys that lie token by token are sorted by
         head.
         """
-        lies = self._lies_by_head(original)
-        alone, viewed = _folded(self.a, self.k, cast, lies)
+        apart = x.dtype != original.dtype
+        lies = self._lies_by_head(x, original)
+        alone, viewed = _folded(self.a, self.k, apart, lies)
         if self.a == self.k:
             return self.tape.copy(x, x.name, unless=viewed, prefix="")
         return self._all_heads(x, original, alone, viewed)
 
     def by_head(self, x):
         """Return queries sorted by head, a copy where they lie token by token."""
-        lies = self._lies_by_head(x)
+        lies = self._lies_by_head(x, self.queries)
         return self.tape.copy(x, x.name, unless=lies, prefix="")
 
     def all_heads(self, x) -> tuple:
@@ -119,19 +132,20 @@ class Heads:
 
     def dense(self, x, original):
         """Return a copy of queries, keys or values with nothing between, by head."""
-        lies = self._lies_by_head(original, dense=True)
+        lies = self._lies_by_head(x, original, dense=True)
         if original is not self.queries:
             lies = Or(lies, Ne(self.a, self.k))
         return self.tape.copy(x, x.name, unless=lies, prefix="")
 
-    def _lies_by_head(self, x, dense=False):
-        if self.sorted and x is not self.values:
+    def _lies_by_head(self, x, original, dense=False):
+        if self.sorted and original is not self.values:
             return true
-        if self.joined and x is not self.queries:
+        if self.joined and original is not self.queries:
             return true
-        heads = self.a if x is self.queries else self.k
+        heads = self.a if original is self.queries else self.k
         part = x.memory[0][0].shape[-1] != x.shape[-1]
-        return _lie_by_head(heads, x.shape[1], self.packed and part and not dense)
+        packed = self.packed and part and not dense
+        return _lie_by_head(heads, original.shape[1], packed)
 
     def _all_heads(self, x, original, single, viewed, rule=None):
         if self.a == self.k:
@@ -155,10 +169,10 @@ def _shared(a, k) -> tuple:
 
 
 @cache
-def _folded(a, k, cast: bool, lies) -> tuple:
-    alone = false if cast else And(Eq(k, 1), Eq(b, 1))
+def _folded(a, k, apart: bool, lies) -> tuple:
+    alone = false if apart else And(Eq(k, 1), Eq(b, 1))
     same = Eq(a, k)
-    other = And(Not(same), Or(alone, Ne(k, 1)))
+    other = And(Not(same), Or(apart, alone, Ne(k, 1)))
     return alone, Or(And(same, lies), other)
 
 
@@ -177,49 +191,52 @@ def eager(heads: Heads) -> tuple:
     tape, square = heads.tape, heads.map
     keys = heads.repeated(heads.keys)
     values = heads.repeated(heads.values)
-    left = heads.by_head(heads.queries)
-    right = heads.folded(keys, heads.keys, heads.cast)
+    narrow = heads.narrow(keys, heads.keys)
+    queries = tape.cast(heads.queries)
+    left = heads.by_head(queries)
+    right = heads.folded(narrow, heads.keys)
     scores = tape.make(
         "scores", square,
         of=(left, right),
         rule=gradients.batched_product(heads.all_heads(heads.keys)),
         saved=(left, right),
     )  # fmt: skip
-    del left, right
+    del left, right, narrow, queries
     rule = gradients.like("of the scores")
     scaled = tape.make("scores, scaled", square, of=(scores,), rule=rule)
     del scores
     for step in CAPPING if heads.capped else ():
         scaled = tape.capped(scaled, "scores", step)
-    masked = tape.make("scores, masked", square, of=(scaled,), rule=gradients.same)
+    masked = tape.make(
+        "scores, masked", square, tape.run.stored, of=(scaled,), rule=gradients.same
+    )
     del scaled
     weights = _with_sinks(heads, masked) if heads.sinks else _softmax(heads, masked)
     del masked
     if heads.dropout:
         mask = tape.make("attention mask", square, "bool")
         weights = tape.make(
-            "attention map", square,
+            "attention map", square, weights.dtype,
             of=(weights,), rule=gradients.like("of the dropout"), saved=(mask,),
             makes_saved=True,
         )  # fmt: skip
         del mask
-    right = heads.folded(values, heads.values)
+    left, right = tape.cast(weights), heads.folded(values, heads.values)
     by_head = tape.make(
         "attention by head", heads.shape,
-        of=(weights, right),
+        of=(left, right),
         rule=gradients.batched_product(heads.all_heads(heads.values)),
-        saved=(weights, right),
+        saved=(left, right),
     )  # fmt: skip
-    del right
+    del left, right
     by_head = tape.look(by_head, gradients.sorted_by_head(heads.a))
     output = tape.copy(by_head, "attention", unless=heads.one_row)
     return output, weights
 
 
 def _softmax(heads: Heads, masked):
-    tape, square = heads.tape, heads.map
-    wide, narrow = masked, heads.softmax == "bf16"
-    if not narrow and not tape.run.fused_cast:
+    tape, square, wide = heads.tape, heads.map, masked
+    if masked.dtype != heads.softmax and not tape.run.fused_cast:
         rule = gradients.cast("bf16")
         wide = tape.make(
             "scores in fp32", square, heads.softmax, of=(masked,), rule=rule
@@ -229,7 +246,7 @@ def _softmax(heads: Heads, masked):
         of=(wide,), rule=gradients.like("of the softmax"), saves_output=True,
     )  # fmt: skip
     del wide
-    if not narrow:
+    if weights.dtype != heads.queries.dtype:
         rule = gradients.cast(heads.softmax)
         weights = tape.make("attention map", square, of=(weights,), rule=rule)
     return weights
@@ -246,65 +263,92 @@ def _with_sinks(heads: Heads, masked):
 
 def math(heads: Heads) -> tuple:
     """Plain operations in fp32, which keep 12bsA + 4abs² bytes where T is s."""
-    repeated = [heads.repeated(each) for each in heads.inputs[1:]]
-    by_head = _math(heads)
-    output = heads.tape.copy(by_head, "attention", unless=heads.one_row)
-    del repeated
-    return output, None
+    keys, values = (heads.repeated(each) for each in heads.inputs[1:])
+    by_head = _math(heads, keys, values)
+    return heads.tape.copy(by_head, "attention", unless=heads.one_row), None
 
 
-def _math(heads: Heads):
+def _math(heads: Heads, keys, values):
     """One function of PyTorch: what it makes lives until it returns, but for scores."""
     tape, square = heads.tape, heads.map
-    wide = [
-        tape.make(f"{name} in fp32", heads.all_heads(x), "fp32")
-        for name, x in zip(("queries", "keys", "values"), heads.inputs, strict=True)
-    ]
-    queries = tape.make("queries, scaled", wide[0].shape, "fp32")
-    keys = tape.make("keys, scaled", wide[1].shape, "fp32")
-    left, right = heads.dense(queries, heads.queries), heads.dense(keys, heads.keys)
-    scores = tape.make("scores", square, "fp32", saved=(left, right))
-    del keys, left, right
-    masked = tape.make("scores, masked", square, "fp32")
+    queries = heads.wide(heads.queries, heads.queries)
+    keys = heads.wide(keys, heads.keys)
+    values = heads.wide(values, heads.values)
+    queries_scaled, keys_scaled = _scaled(tape, queries), _scaled(tape, keys)
+    left = heads.dense(queries_scaled, heads.queries)
+    right = heads.dense(keys_scaled, heads.keys)
+    scores = tape.make(
+        "scores", square, "fp32",
+        of=(left, right),
+        rule=gradients.batched_product(heads.all_heads(heads.keys)),
+        saved=(left, right),
+    )  # fmt: skip
+    del left, right, keys_scaled
+    masked = tape.make(
+        "scores, masked", square, "fp32", of=(scores,), rule=gradients.same
+    )
     del scores
-    weights = tape.make("softmax", square, "fp32", saves_output=True)
+    weights = tape.make(
+        "softmax", square, "fp32",
+        of=(masked,), rule=gradients.like("of the softmax"), saves_output=True,
+    )  # fmt: skip
     del masked
-    narrow = tape.make("attention map", square)
-    right = heads.dense(wide[2], heads.values)
-    output = tape.make("attention in fp32", heads.shape, "fp32", saved=(right,))
+    narrow = tape.make("attention map", square)  # which nobody reads
+    right = heads.dense(values, heads.values)
+    by_head = tape.make(
+        "attention by head", heads.shape, "fp32",
+        of=(weights, right),
+        rule=gradients.batched_product(heads.all_heads(heads.values)),
+        saved=(weights, right),
+    )  # fmt: skip
     del right
-    by_head = tape.make("attention by head", heads.shape)
-    del weights, narrow, output
-    return by_head
+    by_head = tape.look(by_head, gradients.sorted_by_head(heads.a))
+    rule = gradients.cast("fp32")
+    output = tape.make("attention by head", heads.shape, of=(by_head,), rule=rule)
+    del narrow
+    return output
+
+
+def _scaled(tape, x):
+    rule = gradients.like("of the scaled")
+    return tape.make(f"{x.name}, scaled", x.shape, "fp32", "", of=(x,), rule=rule)
 
 
 def flash(heads: Heads) -> tuple:
     """No s²: one number per row, and the state of the random generator."""
-    tape = heads.tape
-    rows = tape.make("log of the row sums", heads.map[:-1], "fp32")
-    seed = tape.make("random seed", (2,), "uint64")
-    offset = tape.make("random offset", (), "uint64")
-    output = _fused(heads, heads.inputs, (rows, seed, offset))
+
+    def make(*output):
+        return heads.tape.make(*output, product=True)
+
+    values, keys, queries = (heads.tape.cast(each) for each in heads.inputs[::-1])
+    rows = make("log of the row sums", heads.map[:-1], "fp32")
+    seed = make("random seed", (2,), "uint64")
+    offset = make("random offset", (), "uint64")
+    inputs = queries, keys, values
+    output = _fused(heads, inputs, (rows, seed, offset), product=True)
     if heads.sorted:  # and the output lies as the queries do
-        output = tape.copy(output, "attention", unless=heads.one_row)
+        output = heads.tape.copy(output, "attention", unless=heads.one_row)
     return output, None
 
 
 def efficient(heads: Heads) -> tuple:
     """As flash, but with repeated heads and rows rounded up to 32."""
     tape = heads.tape
-    shared = [heads.repeated(each) for each in heads.inputs[1:]]
+    keys, values = (heads.repeated(each) for each in heads.inputs[1:])
+    pairs = (values, heads.values), (keys, heads.keys)
+    narrow = [heads.narrow(*each) for each in pairs][::-1]
+    inputs = tape.cast(heads.queries), *narrow
     rounded = 32 * ceiling(heads.map[2] / 32)
     rows = tape.make("log of the row sums", (*heads.map[:2], rounded), "fp32")
     state = [tape.make(f"random {name}", (), "int64") for name in ("seed", "offset")]
-    return _fused(heads, (heads.queries, *shared), (rows, *state)), None
+    return _fused(heads, inputs, (rows, *state)), None
 
 
-def _fused(heads: Heads, inputs, kept):
+def _fused(heads: Heads, inputs, kept, product=False):
     return heads.tape.make(
         "attention", heads.shape,
         of=inputs, rule=gradients.fused_attention, saved=(*inputs, *kept),
-        saves_output=True,
+        saves_output=True, product=product,
     )  # fmt: skip
 
 

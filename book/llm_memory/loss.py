@@ -44,6 +44,7 @@ def plain(tape, model, chunks=None):
     ones.
     """
     logits = tape.output
+    hidden, tape.hidden = tape.hidden, None
     wide = tape.make(
         "logits in fp32",
         logits.shape,
@@ -53,7 +54,7 @@ def plain(tape, model, chunks=None):
     )
     labels, padded = _shift(tape)
     loss = _cross_entropy(tape, wide, labels)
-    del padded, wide
+    del padded, wide, hidden
     return loss
 
 
@@ -84,7 +85,7 @@ def _weight(tape, model):
 
 def chunked(tape, model, chunks):
     """The loop above."""
-    hidden, tape.output = tape.output, None
+    hidden, tape.output, tape.hidden = tape.output, None, None
     weight = _weight(tape, model)
     labels, padded = _shift(tape)
     del padded
@@ -108,10 +109,12 @@ def chunked(tape, model, chunks):
 
 def _one_chunk(tape, hidden, weight, labels):
     shape = (hidden.shape[0], weight.shape[0])
+    factors, kept = tape.factors(hidden, weight)
     logits = tape.make(
-        "logits of a chunk", shape, of=(weight, hidden), rule=gradients.linear(weight),
-        saved=(hidden,),
+        "logits of a chunk", shape, of=factors, rule=gradients.linear(weight),
+        saved=kept,
     )  # fmt: skip
+    del factors, kept
     wide = tape.make(
         "logits in fp32", shape, "fp32", of=(logits,), rule=gradients.cast("bf16")
     )

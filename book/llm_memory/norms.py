@@ -10,7 +10,7 @@ def rms_norm(tape, x, name: str, parameters, dtype: str):
     """
     if tape.run.profile == "fused":
         return _fused(tape, x, name, dtype)
-    scaled, mean = _scaled(tape, x, name)
+    scaled, mean = _scaled(tape, x, name, keeps_mean=True)
     narrow = scaled
     if x.dtype != "fp32":
         rule = gradients.cast("fp32")
@@ -32,19 +32,26 @@ def rms_norm_from_one(tape, x, name: str, parameters, dtype: str):
     if tape.run.profile == "fused":
         return _fused(tape, x, name, dtype)
     (weight,) = parameters
-    scaled = _scaled(tape, x, name, named=False)[0]
-    plain = tape.make(f"{name} weight in fp32", weight.shape, "fp32")
-    factor = tape.make(f"{name} 1 + weight", weight.shape, "fp32")
-    del plain
+    scaled = _scaled(tape, x, name)[0]
+    wide = weight
+    if tape.run.stored != "fp32":
+        rule = gradients.copied(weight)
+        wide = tape.make(
+            f"{name}.weight in fp32", weight.shape, "fp32", of=(weight,), rule=rule
+        )
+    factor = tape.make(
+        f"{name} 1 + weight", weight.shape, "fp32", of=(wide,), rule=gradients.same
+    )
+    del wide
     kept = (factor,) if tape.run.frozen else (factor, scaled)
-    wide = tape.make(
+    output = tape.make(
         f"{name} weighted", x.shape, "fp32",
-        of=(weight, scaled), rule=gradients.weighting(weight), saved=kept,
+        of=(scaled, factor), rule=gradients.scaling(weight), saved=kept,
     )  # fmt: skip
     del scaled, factor, kept
-    if dtype == "fp32":
-        return wide
-    return tape.make(name, x.shape, dtype, of=(wide,), rule=gradients.cast("fp32"))
+    if x.dtype == "fp32":
+        return output
+    return tape.make(name, x.shape, x.dtype, of=(output,), rule=gradients.cast("fp32"))
 
 
 def rms_norm_in_fp32(tape, x, name: str, parameters, dtype: str):
@@ -68,10 +75,10 @@ def _fused(tape, x, name: str, dtype: str):
     return tape.make(name, x.shape, dtype, saved=(x, root))
 
 
-def _scaled(tape, x, name: str, named=True):
+def _scaled(tape, x, name: str, keeps_mean=False):
     """Make x over its root mean square, in fp32; and the mean of the squares.
 
-    Where a variable of the framework has the mean as its name, it lives on.
+    It is kept where a variable of the framework has it as its name.
     """
     rows, wide = (*x.shape[:-1], 1), x
     if x.dtype != "fp32":
@@ -87,7 +94,7 @@ def _scaled(tape, x, name: str, named=True):
     shifted = tape.make(
         f"{name} mean + eps", rows, "fp32", of=(mean,), rule=gradients.same
     )
-    mean = mean if named else None
+    mean = mean if keeps_mean else None
     root = tape.make(
         f"{name} 1/rms", rows, "fp32",
         of=(shifted,), rule=gradients.power, saves_output=True,

@@ -10,6 +10,7 @@ from functools import cache
 
 from sympy import And, Expr, Not, S, false, sympify, true
 
+from . import gradients
 from .backward import GRADIENTS, Graph
 from .count import Product
 from .gradients import Frame
@@ -54,6 +55,9 @@ class Recorder:
         self.graph = Graph() if timeline and self.run.training else None
         self.groups = 0
         self.output: Activation | None = None
+        self.hidden: Activation | None = None
+        self.copies: dict[str, Activation] = {}
+        self.tables: list[tuple[Storage, ...]] = []
         self._scope = Scope()
         self.parted: set[Storage] = set()
         self._saved: list[Activation] = []
@@ -94,8 +98,8 @@ class Recorder:
             self._scope = outer
 
     def block(self, function, *inputs):
-        """Run a layer; recomputed in full, it keeps nothing but what it is given."""
-        if self.graph is None or self.run.recompute != "full":
+        """Run a layer; recomputed, it keeps what it is given and perhaps products."""
+        if self.graph is None or self.run.recompute not in ("full", "matmuls"):
             return function(self, *inputs)
         return self.checkpoint(function, *inputs)
 
@@ -131,6 +135,7 @@ class Recorder:
     def make(
         self, name, shape, dtype="bf16", prefix=None,
         of=(), rule=None, saved=(), saves_output=False, makes_saved=False,
+        product=False,
     ) -> Activation:  # fmt: skip
         """Run a kernel: its output, in memory of its own.
 
@@ -142,11 +147,16 @@ class Recorder:
             saved: what is kept for the rule.
             saves_output: keep the output too.
             makes_saved: the kernel makes what is saved, as it makes the output.
+            product: it is of those that recompute="matmuls" does not run again.
         """
         saves = saves_output or makes_saved
         node = self._node(rule, of, saved, saves) if rule else None
-        output = self._watch(self._new(name, shape, dtype, prefix, node=node))
-        self._record(output)
+        output = self.graph.product_again() if product and self.graph else None
+        if output is None:
+            output = self._watch(self._new(name, shape, dtype, prefix, node=node))
+            self._record(output)
+        if product and self.graph and self.run.recompute == "matmuls":
+            self.graph.keep_product(output)
         if not self.timeline:
             self._saved += (*saved, *([output] if saves_output else ()))
         if saves_output and node:
@@ -181,11 +191,17 @@ class Recorder:
 
     def parameter_gradient(self, parameter) -> Activation:
         """Run the kernel that makes a parameter's gradient."""
-        dtype = "bf16"
-        new = self._new(f"{parameter.name}.grad", parameter.shape, dtype, "", GRADIENTS)
+        name, kind = f"{parameter.name}.grad", self.run.stored
+        new = self._new(name, parameter.shape, kind, "", GRADIENTS)
         self._watch(new)
         self._record(new)
         return new
+
+    def factor_gradient(self, parameter) -> Activation:
+        """As `parameter_gradient`, of what a product read: the parameter, or a copy."""
+        if self.run.stored == "bf16":
+            return self.parameter_gradient(parameter)
+        return self.gradient(f"of {parameter.name}", parameter.shape, "bf16")
 
     def _node(self, rule, of, saved, saves=False):
         if self.graph is None:
@@ -196,9 +212,36 @@ class Recorder:
         """Add two gradients of one tensor."""
         return self.make("gradients, summed", first.shape, first.dtype)
 
-    def _cast(self, x) -> Activation:
+    def cast(self, x, shape=None) -> Activation:
         """Return x in bf16; autocast makes a copy for each operation that reads it."""
-        return x if x.dtype == "bf16" else self.make(f"{x.name} in bf16", x.shape)
+        if x.dtype == "bf16":
+            return x
+        rule = gradients.cast(x.dtype)
+        name = f"{x.name} in bf16"
+        return self.make(name, shape or x.shape, prefix="", of=(x,), rule=rule)
+
+    def copied(self, parameter) -> Activation:
+        """Return a parameter in bf16; autocast keeps the copy until it ends."""
+        copy = self.copies.get(parameter.name)
+        if copy is None:
+            copy = self.make(
+                f"{parameter.name} in bf16", parameter.shape, prefix="",
+                of=(parameter,), rule=gradients.copied(parameter),
+            )  # fmt: skip
+            self.copies[parameter.name] = copy
+        return copy
+
+    def factors(self, x, weight, *bias) -> tuple[tuple, list]:
+        """Return what a product of x reads, and what it keeps.
+
+        Under autocast both are copies in bf16, made from the last one to the first.
+        """
+        if self.run.stored == "bf16":
+            return (weight, x, *bias), [] if self.run.frozen else [x]
+        bias = [self.copied(each) for each in bias]
+        weight = self.copied(weight)
+        x = self.cast(x)
+        return (weight, x, *bias), [x, weight]
 
     def _like(self, name, x, **facts) -> Activation:
         return self.make(name, x.shape, x.dtype, **facts)

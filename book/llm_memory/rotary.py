@@ -14,6 +14,8 @@ def tables(tape, rows, width, dtype: str):
         plain = tape.make(f"{name}, not scaled", twice.shape, "fp32")
         wide.append(tape.make(f"{name} in fp32", twice.shape, "fp32"))
         del plain
+    if dtype == "fp32":
+        return wide
     result = [tape.make(each, twice.shape, dtype) for each in ("cos", "sin")]
     del angles, wide
     return result
@@ -38,15 +40,15 @@ def rotate(tape, x, cos, sin, heads=None):
     """
     if heads is not None:
         return _rotate_part(tape, x, cos, sin, heads)
-    by_cos = tape.make("by cos", x.shape, x.dtype)
+    by_cos = tape.make("by cos", x.shape, cos.dtype)
     half = tape.make("half, negated", (*x.shape[:-1], x.shape[-1] / 2), x.dtype)
     turned = tape.make("halves swapped", x.shape, x.dtype)
     del half
-    by_sin = tape.make("by sin", x.shape, x.dtype)
+    by_sin = tape.make("by sin", x.shape, sin.dtype)
     del turned
     output = tape.make(
         f"{x.name} rotated", x.shape, cos.dtype, prefix="",
-        of=(x, x), rule=gradients.rotation, saved=(cos, sin),
+        of=(x, x), rule=gradients.rotation(x.dtype), saved=(cos, sin),
     )  # fmt: skip
     del by_cos, by_sin
     return output
@@ -57,7 +59,7 @@ def _rotate_part(tape, x, cos, sin, heads):
     width = heads * cos.shape[-1]
     turned = tape.make(
         "turned", (*x.shape[:-1], width), cos.dtype,
-        of=(x, x), rule=gradients.rotation, saved=(cos, sin),
+        of=(x, x), rule=gradients.rotation(x.dtype), saved=(cos, sin),
     )  # fmt: skip
     return tape.make(f"{x.name} rotated", x.shape, turned.dtype, prefix="")
 

@@ -10,7 +10,7 @@ import weakref
 from dataclasses import replace
 from math import prod
 
-from sympy import Eq, Expr, Min, sympify
+from sympy import Eq, Expr, Min, false, sympify
 
 from . import experts, gradients, norms, rotary
 from .errors import choose
@@ -34,11 +34,10 @@ class Tape(Recorder):
         Position ids are kept for the table's gradient; token ids are the caller's.
         """
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
-        kind = "fp32" if self.run.precision == "autocast" else "bf16"
         shape = positions.shape if positions else (b, self.run.tokens)
         kept = (positions,) if positions and not self.run.frozen else ()
         rows_of_tokens = self.make(
-            name, (*shape, width), kind,
+            name, (*shape, width), self.run.stored,
             of=(table,), rule=gradients.lookup(table), saved=kept,
         )  # fmt: skip
         return self._append("embedding", (), rows_of_tokens, [table])
@@ -93,7 +92,8 @@ class Tape(Recorder):
             role, transposed: as in `Parameter`.
             checkpoint: the module's name in the file, inside the layer, if it differs.
             shared: use this parameter, loaded earlier, in place of an own one.
-            by_head: heads of the output, if its gradient comes sorted by head.
+            by_head: what `sorted_by_token` needs, if the output's gradient comes sorted
+                by head.
             wide: multiply copies in fp32, of the input and of the matrix.
         """
         if role == "head" and not self.run.head:
@@ -114,25 +114,23 @@ class Tape(Recorder):
                     f"{name}.bias", (width,), "bias", split=axis, heads=heads
                 )
             )
-        read = (
-            self.make(f"{x.name} in fp32", x.shape, "fp32") if wide else self._cast(x)
-        )
-        kept = [] if self.run.frozen else [read]
-        if wide:
-            kept.append(self.make(f"{name}.weight in fp32", shape, "fp32"))
-        if self.run.precision == "autocast":
-            kept.append(self.make(f"{name}.weight in bf16", shape))
         used = [shared, *own] if shared else own
-        edges = (used[0], x, *used[1:])
+        if wide:
+            read = self.make(f"{x.name} in fp32", x.shape, "fp32")
+            kept = [] if self.run.frozen else [read]
+            kept.append(self.make(f"{name}.weight in fp32", shape, "fp32"))
+            edges = (used[0], x, *used[1:])
+        else:
+            edges, kept = self.factors(x, *used)
         output = self.make(
             name, (*x.shape[:-1], width), "fp32" if wide else "bf16", of=edges,
-            rule=gradients.linear(*used), saved=kept,
+            rule=gradients.linear(*used), saved=kept, product=True,
         )  # fmt: skip
         adapters = self.run.adapters
         if adapters and self._scope.prefix + name in adapters.modules:
             output = adapters.around(self, x, name, output)
         if by_head is not None:
-            output = self.look(output, gradients.sorted_by_token(by_head))
+            output = self.look(output, gradients.sorted_by_token(*by_head))
         if role == "head" and self.run.ranks > 1:
             output = self.gather(output)
         tied = [shared] if shared else []
@@ -154,7 +152,7 @@ class Tape(Recorder):
         suffixes = ["weight", "bias"] if kind == "layer_norm" else ["weight"]
         width = x.shape[-1]
         own = [self.parameter(f"{name}.{end}", (width,), "norm") for end in suffixes]
-        wide = self.run.precision == "autocast"
+        wide = self.run.stored == "fp32"
         output = norms.NORMS[kind](self, x, name, own, "fp32" if wide else x.dtype)
         return self._append(kind, (x,), output, own if affine else [])
 
@@ -409,6 +407,7 @@ class Tape(Recorder):
     def rotary_tables(self, x, positions, width) -> tuple[Activation, Activation]:
         """Make cos and sin, (1, s, width), in the data type of the hidden states."""
         tables = rotary.tables(self, positions.shape, width, x.dtype)
+        self.tables.append(tuple(table.memory[0][0] for table in tables))
         for table in tables:
             self._append("rotary_table", (x,), table)
         return tuple(tables)
@@ -458,12 +457,11 @@ class Tape(Recorder):
             joined: whether keys and values come from a cache; None: where there is one.
         """
         joined = self.run.cached is not None if joined is None else joined
-        inputs = tuple(self._cast(each) for each in (queries, keys, values))
-        cast = keys.dtype != "bf16"
+        inputs = (queries, keys, values)
         dropout = dropout if self.run.training else 0
         heads, groups = sympify(heads), sympify(groups)
         case = Heads(
-            self, *inputs, heads, groups, softmax, dropout, cast, packed, capped,
+            self, *inputs, heads, groups, softmax, dropout, packed, capped,
             sorted, sinks, joined,
         )  # fmt: skip
         work = case.products(self._product)
@@ -476,9 +474,15 @@ class Tape(Recorder):
         del case
         return self._append("attention", inputs, output, products=work), weights
 
-    def values_by_head(self, heads):
-        """Return the heads of values whose gradient comes sorted by head, or None."""
-        return None if self.run.attention == "flash" else heads
+    def values_by_head(self, heads, groups):
+        """Return the heads of values whose gradient comes sorted by head, or None.
+
+        The efficient kernel's is by token, but for heads that were repeated.
+        """
+        if self.run.attention == "flash":
+            return None
+        efficient = self.run.attention == "efficient"
+        return groups, Eq(heads, groups) if efficient else false
 
 
 def _cached_tokens(run: Run, window) -> tuple[Expr, Expr]:

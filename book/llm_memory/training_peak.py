@@ -1,8 +1,9 @@
 """The peak of a training step: forward, loss, backward and optimizer step."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import count
 
 from sympy import Eq, Expr, Max, Or, S, Symbol, false, true
 
@@ -11,7 +12,7 @@ from .backward import backward
 from .dominance import undominated
 from .errors import ConfigError, choose
 from .families import forward
-from .layers import Layers
+from .layers import Layers, first_layers
 from .ledger import Ledger, Tensor
 from .loss import LOSSES
 from .operations import Activation, Run, Storage
@@ -20,14 +21,38 @@ from .symbols import b, s
 from .timeline import Group, Moment, Timeline, number, row
 from .training import training_states
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "mixtral", "qwen3_moe")
-KERNELS = ("eager", "flash", "efficient")
-RECOMPUTE = ("none", "full", "core_attention")
+FAMILIES = (
+    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "mixtral",
+    "qwen3_moe",
+)  # fmt: skip
+KERNELS = ("eager", "flash", "efficient", "math")
+RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 IMPLEMENTATIONS = ("foreach", "fused")
+RECIPES = {"bf16": "bf16", "autocast": "autocast"}
 MICRO_STEPS = {"first": False, "later": True}
 SECOND_MOMENT = ".exp_avg_sq"
 FIRST = Symbol("first layer")
 """Whether the layer that is run is the model's first."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the model the layer that is run stands.
+
+    Attributes:
+        name: is added to a moment's.
+        first: whether the layer is the model's first.
+        below, above: layers that hold what they saved, and that have gradients.
+        own: whether a layer below, if there is one, reads the same rotary tables.
+        other: whether it or a layer below reads the tables of layers of another kind.
+    """
+
+    name: str
+    first: object
+    below: Expr = S.Zero
+    above: Expr = S.Zero
+    own: bool = True
+    other: bool = True
 
 
 class TrainingTimeline(Timeline):
@@ -36,23 +61,40 @@ class TrainingTimeline(Timeline):
     The layer that is run stands for the last one in the forward. In the backward it
     stands for the last one and for the first one: between the two, what is saved below
     falls and what has a gradient above rises, layer by layer, so that one of them is
-    the peak of all.
+    the peak of all. Where layers of a second kind, of which the lowest is number
+    `second`, have rotary tables of their own, it stands for those around that layer
+    too, as it lets go of the tables.
     """
 
-    def __init__(self, layers: Expr, accumulates: bool = False):
+    def __init__(
+        self, layers: Expr, accumulates: bool = False, second: int | None = None
+    ):
         super().__init__([Group(layers, (layers - 1,))])
         self.layers = layers
+        self.second = second
+        self.tables: list[tuple[Storage, ...]] = []
         self.accumulates = accumulates
         self.turned: int | None = None
         self.saved: dict[Storage, object] = {}
+        self.held: dict[Storage, object] = {}
         self.gradients: list[Activation] = []
 
     def is_first(self, number: int):
         return FIRST
 
-    def turn(self, graph) -> None:
-        """Begin the backward; the graph tells what a layer has saved."""
+    def turn(self, tape) -> None:
+        """Begin the backward; the graph tells what a layer has saved.
+
+        Beside it a layer has held copies of its parameters, until now.
+        """
+        graph, copies, self.tables = tape.graph, tape.copies.values(), tape.tables
         self.turned = len(self.moments)
+        self.held = {
+            storage: true
+            for copy in copies
+            for storage, _ in copy.memory
+            if storage.group
+        }
         holders = [(node.scope, node.saved) for node in graph.nodes]
         holders += [(frame.scope, frame.tensors) for frame in graph.frames]
         for scope, tensors in holders:
@@ -60,6 +102,8 @@ class TrainingTimeline(Timeline):
                 for storage, condition in tensor.memory:
                     known = self.saved.get(storage, false)
                     self.saved[storage] = Or(known, condition)
+        self.held = self.saved | self.held
+        tape.copies.clear()
 
     def keep_gradient(self, tensor: Activation) -> None:
         """Hold a parameter's gradient; one that is added to another is let go."""
@@ -69,38 +113,56 @@ class TrainingTimeline(Timeline):
     def ledgers(self, symbols) -> dict[str, Ledger]:
         result = {}
         for index, moment in enumerate(self.moments):
-            for place, first, below, above in self._places(index, moment):
-                name, count = moment.name + place, 1
+            for place in self._places(index, moment):
+                name, count = moment.name + place.name, 1
                 while name in result:
                     count += 1
-                    name = f"{moment.name}{place} ({count})"
-                rows = self._rows_at(moment, first, below, above)
+                    name = f"{moment.name}{place.name} ({count})"
+                rows = self._rows_at(moment, place, self._is_forward(index))
                 result[name] = Ledger((r for r in rows if r.count != 0), symbols)
         return result
 
-    def _places(self, index: int, moment: Moment) -> Iterator[tuple]:
-        """Give for a moment: where, whether it is the first layer, layers below, above.
+    def _is_forward(self, index: int) -> bool:
+        return self.turned is None or index < self.turned
 
-        Below are those that hold what they saved, above those that have gradients.
-        """
+    def _places(self, index: int, moment: Moment) -> Iterator[Place]:
         others = self.layers - 1
         only = Eq(self.layers, 1)
-        if self.turned is None or index < self.turned:
-            yield "", only, others if moment.entered else S.Zero, S.Zero
+        if self._is_forward(index):
+            yield Place("", only, others if moment.entered else S.Zero)
         elif moment.group:
-            yield ", backward of the last layer", only, others, S.Zero
-            yield ", backward of the first layer", true, S.Zero, others
+            own = self.second != others
+            yield Place(", backward of the last layer", only, others, own=own)
+            if self.second:
+                yield from self._around(self.second)
+            name = ", backward of the first layer"
+            yield Place(name, true, above=others, other=False)
         elif any(each.group for each in self.moments[index:]):
-            yield ", backward", only, others, S.Zero
+            yield Place(", backward", only, others)
         else:
-            yield ", backward", only, S.Zero, others
+            yield Place(", backward", only, above=others, other=False)
 
-    def _rows_at(self, moment: Moment, first, below, above) -> Iterator[Tensor]:
+    def _around(self, second: int) -> Iterator[Place]:
+        """Give the lowest layer of the second kind, the one above, the one below."""
+        for below in (second + 1, second, second - 1):
+            above = self.layers - 1 - below
+            if below > 0 and above > 0:
+                own, other = below != second, below >= second
+                name = f", backward of layer {below + 1}"
+                yield Place(name, false, S(below), above, own, other)
+
+    def _rows_at(self, moment: Moment, place: Place, forward) -> Iterator[Tensor]:
+        first, below, above = place.first, place.below, place.above
+        own, *others = self.tables or ((),)
         lowest = Or(false, Eq(Max(below, 0), 0))
         alive = dict(moment.alive)
-        for storage, condition in self.saved.items():
+        if place.other and not forward:
+            alive |= dict.fromkeys(sum(others, ()), true)
+        for storage, condition in (self.held if forward else self.saved).items():
             if not storage.group:
-                alive[storage] = Or(alive.get(storage, false), ~lowest)
+                stays = place.own or storage not in own
+                below_holds = ~lowest if stays else false
+                alive[storage] = Or(alive.get(storage, false), below_holds)
             else:
                 copies = Max(below - 1, 0) if storage.carried else below
                 holds = true if storage.carried else _at(condition, first)
@@ -138,13 +200,18 @@ def training_peak(
     output, logits included, is held until the backward ends.
 
     Args:
-        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, GPT-2, Mixtral or Qwen3 MoE,
-            of the latter with routed experts in every layer.
-        attention: the kernel, "eager", "flash" or "efficient".
-        recompute: "none", "full" or "core_attention", as in `layer_activations`.
-        precision: "bf16": weights, gradients and optimizer states.
+        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3, GPT-2,
+            Mixtral or Qwen3 MoE, of the latter with routed experts in every layer.
+        attention: the kernel, "eager", "flash", "efficient" or, without autocast,
+            "math"; "eager" alone caps scores, as Gemma 2 does.
+        recompute: "none", "full", "core_attention" or "matmuls", as in
+            `layer_activations`.
+        precision: "bf16": weights, gradients and optimizer states; or "autocast", of
+            the forward over such ones in fp32, not of GPT-2. Autocast keeps its bf16
+            copies of the weights until the forward ends, recomputed or not.
         profile: "transformers", as its modules are written.
-        loss: the loss head, a name in `LOSSES` of `llm_memory.loss`.
+        loss: the loss head, a name in `LOSSES` of `llm_memory.loss`; "plain" alone
+            caps logits.
         optimizer: a name in `OPTIMIZERS`, or "none": forward and backward alone.
         implementation: "foreach" makes the square roots of all second moments at once;
             "fused" makes nothing.
@@ -170,7 +237,7 @@ def training_peak(
     every = training_moments(
         model, attention, recompute, precision, profile, loss, micro_step, chunks
     )
-    states = _states(model, optimizer)
+    states = _states(model, RECIPES[precision], optimizer)
     before = states.select(part="weights")
     if steps:
         before += states.select(part="optimizer")
@@ -220,10 +287,16 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         "model_type": (model.model_type, FAMILIES),
         "attention": (attention, KERNELS),
         "recompute": (recompute, RECOMPUTE),
-        "precision": (precision, ("bf16",)),
+        "precision": (precision, tuple(RECIPES)),
         "profile": (profile, ("transformers",)),
-        "loss": (loss, tuple(LOSSES)),
+        "loss": (loss, ("plain",) if model.caps.get("logits") else tuple(LOSSES)),
     }
+    if model.family == "gpt2":  # whose softmax autocast would widen
+        allowed["precision"] = (precision, ("bf16",))
+    if precision == "autocast":
+        allowed["attention"] = (attention, KERNELS[:-1])
+    if model.caps.get("scores"):
+        allowed["attention"] = (attention, ("eager",))
     for argument, (value, derived) in allowed.items():
         if value not in derived:
             rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
@@ -234,6 +307,9 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         raise ConfigError("model", model.name, rule)
     if True in kinds:
         check_described(model, recompute, precision, profile)
+    if recompute == "matmuls" and attention != "flash":
+        rule = "is described with attention='flash' only"
+        raise ConfigError("recompute", recompute, rule)
     core = recompute != "core_attention"
     head = loss == "plain"
     return Run(attention, precision, profile, core, recompute=recompute, head=head)
@@ -249,10 +325,10 @@ def _loss(loss: str, chunks):
     return partial(LOSSES[loss], chunks=chunks)
 
 
-def _states(model, optimizer: str) -> Ledger:
+def _states(model, recipe: str, optimizer: str) -> Ledger:
     if optimizer != "none":
-        return training_states(model, "bf16", optimizer)
-    states = training_states(model, "bf16", "sgd")
+        return training_states(model, recipe, optimizer)
+    states = training_states(model, recipe, "sgd")
     return states.select(part="weights") + states.select(part="gradients")
 
 
@@ -269,15 +345,27 @@ def _transients(states: Ledger, optimizer: str, implementation: str):
             yield replace(each, name=name, part="optimizer step")
 
 
+def _second(model) -> int | None:
+    """Return the lowest layer whose rotary tables are not those of layer 0, if any.
+
+    Raises:
+        ConfigError: a symbolic model, whose order of layers is not known.
+    """
+    if not model.tables_by_type or len(model.layers) == 1:
+        return None
+    return next(number for number in count(1) if all(first_layers(model, number + 1)))
+
+
 def _timeline(model, run: Run, loss, accumulates: bool) -> TrainingTimeline:
     """Run forward, loss and backward, all layers being alike but for windows."""
-    layers = sum(each.count for each in model.layers)
-    timeline = TrainingTimeline(layers, accumulates)
+    layers, second = sum(each.count for each in model.layers), _second(model)
+    timeline = TrainingTimeline(layers, accumulates, second)
+    run = replace(run, tables=2 if second else 1)
     alike = Layers(layers, sparse=model.layers[0].sparse)
     uniform = replace(model, layers=(alike,))
     tape = forward(uniform, run=run, timeline=timeline)
     result = loss(tape, uniform)
-    timeline.turn(tape.graph)
+    timeline.turn(tape)
     backward(tape)
     del result
     return timeline

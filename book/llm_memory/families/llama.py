@@ -42,11 +42,11 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     mask = tape.mask()
     width = model.d_r or model.d
     made = tape.complex_table if model.complex_rotary else tape.rotary_tables
-    types = model.layers if model.tables_by_type else (None,)
-    tables = [made(embedded, positions, width) for _ in types]
+    kinds = tape.run.tables or (len(model.layers) if model.tables_by_type else 1)
+    tables = [made(embedded, positions, width) for _ in range(kinds)]
     x = embedded
     for number, layers in enumerate(model.layers):
-        own = tables[number if model.tables_by_type else 0]
+        own = tables[number % kinds]
         with tape.scope("model.layers.{i}.", layers.count):
             x = tape.carried(x)
             x = tape.block(layer, model, layers, x, own, attend, mixture)
@@ -98,18 +98,18 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     else:
         bias, late = model.bias, model.unit_offset
         q = tape.linear(
-            x, "q_proj", a * d, bias=bias, split="output", heads=(a,), by_head=a
+            x, "q_proj", a * d, bias=bias, split="output", heads=(a,), by_head=(a,)
         )
         if model.qk_norm and not late:
             q = norm_heads(tape, q, "q_norm", a, d, _kind(model))
         key = tape.linear(
-            x, "k_proj", k * d, bias=bias, split="output", heads=(k,), by_head=k
+            x, "k_proj", k * d, bias=bias, split="output", heads=(k,), by_head=(k,)
         )
         if model.qk_norm and not late:
             key = norm_heads(tape, key, "k_norm", k, d, _kind(model))
         value = tape.linear(
             x, "v_proj", k * d, bias=bias, split="output", heads=(k,),
-            by_head=tape.values_by_head(k),
+            by_head=tape.values_by_head(a, k),
         )  # fmt: skip
         if model.qk_norm and late:
             q = norm_heads(tape, q, "q_norm", a, d, _kind(model))
@@ -154,7 +154,11 @@ def mlp(tape: Tape, model, x: Activation, width) -> Activation:
 
 
 def head(tape: Tape, model, x: Activation, embedding) -> Activation:
-    """Logits (b, s, V); a tied head multiplies by the embedding again."""
+    """Logits (b, s, V); a tied head multiplies by the embedding again.
+
+    The hidden states stay alive as long as the model's forward.
+    """
+    tape.hidden = x
     logits = tape.linear(
         tape.last_tokens(x), "lm_head", model.V, role="head", split="output",
         shared=embedding if model.tied else None,

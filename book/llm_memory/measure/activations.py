@@ -15,6 +15,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import (
     CheckpointPolicy,
     checkpoint,
@@ -34,9 +35,47 @@ PRODUCTS = (
 )
 
 
+FUSED = [
+    getattr(ATEN, f"_scaled_dot_product_{kernel}_attention{end}")
+    for kernel in ("flash", "efficient")
+    for end in ("", "_backward")
+]
+LIBRARY = torch.library.Library("aten", "IMPL")
+
+
+def _on_cpu(operation):
+    """Let a GPU's kernel make its outputs on the CPU, where nothing fills them."""
+
+    def run(*args, **kwargs):
+        given = tree_map_only(torch.Tensor, lambda x: x.to("meta"), (args, kwargs))
+        made = operation(*given[0], **given[1])
+        return tree_map_only(torch.Tensor, _empty, made)
+
+    return run
+
+
+def _empty(tensor):
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype)
+
+
+for _operation in FUSED:
+    LIBRARY.impl(_operation.default, _on_cpu(_operation), "CPU")
+
+
+def _narrow(*inputs):
+    """Cast the inputs of a fused kernel as autocast does, from the last to the first.
+
+    PyTorch has that rule for the function above the kernels that are called here.
+    """
+    if not torch.is_autocast_enabled("cpu"):
+        return inputs
+    kind = torch.get_autocast_dtype("cpu")
+    return [each.to(kind) for each in reversed(inputs)][::-1]
+
+
 def _flash(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
     result = ATEN._scaled_dot_product_flash_attention(
-        query, key, value, 0.0, True, scale=scaling
+        *_narrow(query, key, value), 0.0, True, scale=scaling
     )
     return result[0].transpose(1, 2), None
 
@@ -45,7 +84,7 @@ def _efficient(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     result = ATEN._scaled_dot_product_efficient_attention(
-        query, key, value, None, True, 0.0, True, scale=scaling
+        *_narrow(query, key, value), None, True, 0.0, True, scale=scaling
     )
     return result[0].transpose(1, 2), None
 

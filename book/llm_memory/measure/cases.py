@@ -670,6 +670,18 @@ def random_config(rng, families) -> dict:
     return config
 
 
+def random_gemma(rng) -> dict:
+    """Return a small Gemma with corners; its windows do not bear on training."""
+    config = random_config(rng, ("gemma2", "gemma3_text"))
+    config |= {"head_dim": 2 * rng.randint(1, 12), "sliding_window": 9}
+    if config["model_type"] == "gemma2":
+        config["attn_logit_softcapping"] = rng.choice((None, 50.0))
+    config["final_logit_softcapping"] = rng.choice((None, 30.0))
+    kinds = ("sliding_attention", "full_attention")
+    types = [rng.choice(kinds) for _ in range(config["num_hidden_layers"])]
+    return config | {"layer_types": types, "attention_bias": rng.random() < 0.3}
+
+
 def random_gpt2(rng) -> dict:
     """Return a small GPT-2 with corners: one head, one layer, a head of one element."""
     heads, dropout = rng.choice((1, 1, 2, 3)), rng.choice((0.0, 0.1))
@@ -756,26 +768,49 @@ def training_peaks(rng):
         yield _random_step(rng)
     for _ in range(80):
         yield step_case(random_gpt2(rng), rng)
+    for _ in range(40):
+        yield _random_step(rng, CHOICES["matmuls"])
+    for _ in range(20):
+        yield step_case(random_gpt2(rng), rng, CHOICES["matmuls"])
+    for _ in range(60):
+        yield _random_step(rng, _random_choices(rng) | {"precision": "autocast"})
+    for _ in range(20):
+        yield _random_step(rng, STEPS["autocast matmuls"])
+    for _ in range(40):
+        yield _gemma_step(rng)
 
 
-def _random_step(rng) -> dict:
+def _random_step(rng, choices=None) -> dict:
     config = random_config(rng, PEAK_FAMILIES)
     if rng.random() < 0.15:
         config["attention_dropout"] = 0.1
-    return step_case(config, rng)
+    return step_case(config, rng, choices)
 
 
-def step_case(config: dict, rng) -> dict:
-    recompute = rng.choice(("none", "none", "full", "core_attention"))
-    kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
-    choices = {"attention": rng.choice(kernels), "recompute": recompute}
+def step_case(config: dict, rng, choices=None) -> dict:
+    """Give a step of a config; None: choices at random."""
     return {
         "config": config,
-        "choices": PLAIN | choices,
+        "choices": choices or _random_choices(rng),
         "b": rng.choice((1, 1, 2, 3)),
         "s": rng.choice(PEAK_SIZES),
         "micro_steps": rng.choice((1, 1, 2)),
     }
+
+
+def _gemma_step(rng) -> dict:
+    config, choices = random_gemma(rng), _random_choices(rng)
+    if config.get("attn_logit_softcapping"):
+        choices["attention"] = "eager"
+    return step_case(
+        config, rng, choices | {"precision": rng.choice(("bf16", "autocast"))}
+    )
+
+
+def _random_choices(rng) -> dict:
+    recompute = rng.choice(("none", "none", "full", "core_attention"))
+    kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
+    return PLAIN | {"attention": rng.choice(kernels), "recompute": recompute}
 
 
 def loss_peaks(rng):
@@ -793,24 +828,43 @@ def loss_peaks(rng):
         yield {"config": alone, "loss": loss, "chunks": chunks} | full
 
 
+STEPS = {
+    f"autocast {name}".removesuffix(" eager") if wide else name: CHOICES[name] | wide
+    for wide in ({}, {"precision": "autocast"})
+    for name in ("eager", "flash", "efficient", "full", "core", "matmuls")
+}
+STEPS |= {
+    "math": CHOICES["math"],
+    "math full": CHOICES["math"] | {"recompute": "full"},
+}
 MOMENTS = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt2 no dropout")
+MOMENTS += ("gemma2", "gemma2 uncapped", "gemma3_text")
 
 
 def moments() -> dict[str, dict]:
     """Return training steps of one layer, of which every operation is recorded."""
     plain = {
         f"{model}, {choice}": {
-            "config": shallow(TRAINED[model], 1),
-            "choices": CHOICES[choice],
+            "config": shallow((TRAINED | DESCRIBED)[model], 1),
+            "choices": choices,
             "b": 2,
             "s": 5,
         }
         for model in MOMENTS
-        for choice in ("eager", "flash", "efficient", "full", "core")
+        for choice, choices in STEPS.items()
+        if _is_described((TRAINED | DESCRIBED)[model], choices)
     }
     chunked = {
         f"{name}, {chunks} chunks": plain[name] | {"loss": "chunked", "chunks": chunks}
-        for name in ("llama, eager", "llama, full", "qwen3, flash", "qwen2, core")
+        for name in (
+            "llama, eager",
+            "llama, full",
+            "qwen3, flash",
+            "qwen2, core",
+            "qwen3, matmuls",
+            "llama, autocast",
+            "qwen3, autocast full",
+        )
         for chunks in (1, 3, 4)
     }
     tied = plain["llama, flash"]["config"] | {"tie_word_embeddings": True}

@@ -117,7 +117,8 @@ def _train(
         for _ in range(micro_steps):
             live.peak = live.now
             with live:
-                output = losses.LOSSES[loss](*given, chunks)
+                with activations.precision(choices):
+                    output = losses.LOSSES[loss](*given, chunks)
                 forward, live.peak = live.peak, live.now
                 getattr(output, "loss", output).backward()
                 del output

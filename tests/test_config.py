@@ -609,6 +609,16 @@ def test_a_published_config_loads_and_counts_as_published(name, tmp_path):
         assert lm.kv_cache(model).evaluate(b=1, t=1) == token
 
 
+@pytest.mark.parametrize("name", ["prelu", "xielu"])
+@pytest.mark.parametrize(
+    ("model_type", "field"), [("llama", "hidden_act"), ("gpt2", "activation_function")]
+)
+def test_a_function_with_parameters_is_refused(model_type, field, name):
+    error = refused(minimal(model_type, **{field: name}))
+    assert (error.field, error.value) == (field, name)
+    assert "parameters of its own" in error.rule
+
+
 IGNORED = [  # fields of published configs that transformers does not read
     ("qwen3_moe", "use_qk_norm", True),
     ("gpt2", "_num_labels", 1),

@@ -349,6 +349,7 @@ def broken_texts() -> list[str]:
         configs += [minimal("qwen3", **{name: value}) for value in values]
     configs += [minimal("llama", num_attention_heads=3), minimal("gpt2", n_head=3)]
     configs += [minimal("phi3", num_attention_heads=6, num_key_value_heads=3)]
+    configs += [minimal("gpt2", activation_function="xielu")]
     configs += [minimal("llama", architectures=each) for each in (7, "x", ["X"], [{}])]
     configs = [each for each in configs if each["model_type"] not in UNSUPPORTED]
     return [json.dumps(config) for config in configs] + [*TEXTS.values(), *SYNTAX]

@@ -106,6 +106,10 @@
       values.set(name, implied(name, field.if_null, values));
       if (assumed.has(name)) assumed.set(name, values.get(name));
     }
+    const activation = values.get(entry.function);
+    if (data["functions with parameters"].includes(activation)) {
+      refuse(entry.function, activation, messages.parameters);
+    }
     const numbers = numbersOf(values, entry.fields);
     for (const { rule, field, says } of entry.rules) {
       if (!value(rule, numbers)) refuse(field, values.get(field), says);

@@ -82,6 +82,7 @@ def page_data() -> dict:
         },
         "counted": {"sliding": layers.SLIDING, "linear": layers.LINEAR},
         "functions": functions(),
+        "functions with parameters": table["functions with parameters"],
         "unknown": table["unknown"] | {"off": _texts(table["unknown"]["off"])},
         "patterns": table["patterns"],
         "bits": {name: kind.bits for name, kind in DTYPES.items()} | {"uint8": 8},

@@ -23,6 +23,7 @@ MESSAGES = {
     "unknown": "is not a field of {model_type} and could change memory",
     "architectures": "must be a list of names, or null",
     "architecture": "must be a causal language model",
+    "parameters": "has parameters of its own in each layer, which are not derived",
 }
 LARGEST_SIZE = 2**63 - 1  # PyTorch holds a size in a signed 64-bit integer
 CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -266,6 +267,9 @@ def numbers(entry: Mapping, values: Mapping) -> dict[str, int]:
 
 
 def _check_rules(entry: Mapping, values: Mapping) -> None:
+    function = entry.get("activation", "hidden_act")
+    if values[function] in table()["functions with parameters"]:
+        raise ConfigError(function, values[function], MESSAGES["parameters"])
     known = numbers(entry, values)
     for each in entry["rules"]:
         rule = table()["rules"][each] if isinstance(each, str) else each

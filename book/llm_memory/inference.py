@@ -5,7 +5,7 @@ from dataclasses import replace
 from sympy import Expr, S
 
 from . import fields
-from .errors import ConfigError, choose
+from .errors import ConfigError, check_flag, choose
 from .families import forward
 from .kernels import check_kernel
 from .ledger import Ledger, Tensor
@@ -69,10 +69,11 @@ def prefill_peak(
         in_place=choose("cache", cache, CACHES),
         makes_mask=_makes_mask(model, attention, mask),
     )
-    if chunked and any(layers.window is not None for layers in model.layers):
+    windowed = any(layers.window is not None for layers in model.layers)
+    if check_flag("chunked", chunked) and windowed:
         rule = f"is not derived for a sliding window, which {model.name} has"
         raise ConfigError("chunked", chunked, rule)
-    return Peak(_moments(model, run, (b, s, t) if chunked else (b, s)))
+    return Peak(live_moments(model, run, (b, s, t) if chunked else (b, s)))
 
 
 def decode_peak(
@@ -87,6 +88,8 @@ def decode_peak(
     What is in and out, the arguments and errors are those of `prefill_peak`. A layer
     with a window holds what a decoding step before left: min(t, W) tokens.
 
+    A window of one token is refused: the slice of a dynamic cache then keeps all.
+
     Returns:
         A peak with the free symbols b and t, in bytes.
 
@@ -94,6 +97,9 @@ def decode_peak(
     >>> decode_peak(load_model("Qwen3-0.6B"), "flash").evaluate(b=1, t=2048)
     239204872
     """
+    if cache == "dynamic" and any(each.window == 1 for each in model.layers):
+        rule = "is not derived for decoding: a dynamic cache then keeps every token"
+        raise ConfigError("sliding_window", 1, rule)
     run = Run(
         attention,
         tokens=S.One,
@@ -103,7 +109,7 @@ def decode_peak(
         in_place=choose("cache", cache, CACHES),
         makes_mask=_makes_mask(model, attention, mask),
     )
-    return Peak(_moments(model, run, (b, t)))
+    return Peak(live_moments(model, run, (b, t)))
 
 
 def total_inference(
@@ -172,7 +178,7 @@ def prefill_moments(model, attention: str = "eager") -> dict[str, Ledger]:
         cached=S.Zero,
         kept=S.One,
     )
-    return _moments(model, run, (b, s))
+    return live_moments(model, run, (b, s))
 
 
 def _makes_mask(model, attention: str, mask: str) -> bool:
@@ -186,7 +192,22 @@ def _makes_mask(model, attention: str, mask: str) -> bool:
     return makes
 
 
-def _moments(model, run: Run, sizes: tuple[Expr, ...]) -> dict[str, Ledger]:
+def live_moments(model, run: Run, sizes: tuple[Expr, ...]) -> dict[str, Ledger]:
+    """Return what is alive after every kernel of a run, in order.
+
+    Args:
+        model: a `Model` of a family whose peak is derived.
+        run: a forward without gradients.
+        sizes: the free symbols of the ledgers.
+
+    Raises:
+        ConfigError: a family or a kernel that is not derived.
+
+    >>> from llm_memory import load_model
+    >>> run = Run("flash", cached=S.Zero, kept=S.One)
+    >>> len(live_moments(load_model("Qwen3-0.6B"), run, (b, s)))
+    80
+    """
     fields.check_derived(model.model_type, "inference", "its peak is")
     check_kernel(model, run.attention)
     if model.router_loss:

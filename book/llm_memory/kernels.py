@@ -332,16 +332,18 @@ def flash(heads: Heads) -> tuple:
 
 
 def efficient(heads: Heads) -> tuple:
-    """As flash, but with repeated heads and rows rounded up to 32."""
+    """As flash, but with repeated heads, and in training alone rows, rounded to 32."""
     tape = heads.tape
     keys, values = (heads.repeated(each) for each in heads.inputs[1:])
     pairs = (values, heads.values), (keys, heads.keys)
     narrow = [heads.narrow(*each) for each in pairs][::-1]
     inputs = tape.cast(heads.queries), *narrow
     rounded = 32 * ceiling(heads.map[2] / 32)
-    rows = tape.make("log of the row sums", (*heads.map[:2], rounded), "fp32")
-    state = [tape.make(f"random {name}", (), "int64") for name in ("seed", "offset")]
-    return _fused(heads, inputs, (rows, *state)), None
+    shape, kept = (*heads.map[:2], rounded), []
+    if tape.run.training:
+        kept.append(tape.make("log of the row sums", shape, "fp32"))
+    kept += [tape.make(f"random {name}", (), "int64") for name in ("seed", "offset")]
+    return _fused(heads, inputs, kept), None
 
 
 def _fused(heads: Heads, inputs, kept, product=False):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from sympy import S, ceiling
 
 from .errors import ConfigError, choose
-from .inference import CACHES, _moments
+from .inference import CACHES, live_moments
 from .ledger import Ledger
 from .operations import Run
 from .symbols import b, check_size
@@ -109,4 +109,4 @@ def step_moments(
         in_place=choose("cache", cache, CACHES),
         ranks=tp,
     )
-    return _moments(rank_model(model, tp), run, (b,))
+    return live_moments(rank_model(model, tp), run, (b,))

@@ -83,8 +83,10 @@ def _flash(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
 def _efficient(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    learns = any(each.requires_grad for each in (query, key, value))
+    rows = learns and torch.is_grad_enabled()  # as scaled_dot_product_attention asks
     result = ATEN._scaled_dot_product_efficient_attention(
-        *_narrow(query, key, value), None, True, 0.0, True, scale=scaling
+        *_narrow(query, key, value), None, rows, 0.0, True, scale=scaling
     )
     return result[0].transpose(1, 2), None
 

@@ -31,21 +31,21 @@ def inference(config, phase, attention, logits, b, tokens, mask="given") -> int:
     kept = 1 if logits == "last" else 0
     if phase == "prefill":
         with torch.no_grad(), Live() as live:
-            _read(model, b, tokens, 0, None, kept, mask)
+            read(model, b, tokens, 0, None, kept, mask)
         return live.peak
     window = getattr(model.config, "sliding_window", None) or tokens
     first = max(1, min(tokens - 1, window - 1))
     with torch.no_grad(), Live() as live:
         cache = DynamicCache(config=model.config)
-        _read(model, b, first, 0, cache, kept)
+        read(model, b, first, 0, cache, kept)
         for held in range(first, tokens):
-            _read(model, b, 1, held, cache, kept)
+            read(model, b, 1, held, cache, kept)
         live.peak = live.now
-        _read(model, b, 1, tokens, cache, kept, mask)
+        read(model, b, 1, tokens, cache, kept, mask)
     return live.peak
 
 
-def _read(model, b, tokens, held, cache, kept, mask="given"):
+def read(model, b, tokens, held, cache, kept, mask="given"):
     """Read tokens; their ids and masks are the caller's, so they are not counted."""
     with torch.utils._python_dispatch._disable_current_modes():
         ids = torch.zeros((b, tokens), dtype=torch.long, device="meta")

@@ -13,7 +13,7 @@ from transformers.distributed.tensor_parallel import apply_tensor_parallelism
 
 from . import cases, framework, sharding
 from .live import Live
-from .peaks import _read
+from .peaks import read
 
 
 def measure() -> dict:
@@ -47,7 +47,7 @@ def step(config: dict, tp: int, tokens: int, logits: int, cache: str) -> int:
     held = _room(model.config, tp, tokens) if cache == "static" else None
     with torch.no_grad(), Rank() as live:
         held = held or DynamicCache(config=model.config)
-        _read(model, 1, tokens, 0, held, logits)
+        read(model, 1, tokens, 0, held, logits)
     return live.peak
 
 

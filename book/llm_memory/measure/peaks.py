@@ -9,7 +9,9 @@ import random
 import torch
 from transformers.cache_utils import DynamicCache
 
-from . import activations, cases, expert_cases, framework, inference_cases, losses
+from . import activations, cases, framework, losses
+from .cases import experts
+from .cases import inference as inference_cases
 from .live import Live
 
 
@@ -75,7 +77,7 @@ def measure_training() -> dict:
     """Return for each case its config, its choices and both peaks of a first step."""
     every = [
         *cases.training_peaks(random.Random(2)),
-        *expert_cases.training_peaks(random.Random(4)),
+        *experts.training_peaks(random.Random(4)),
     ]
     return {
         f"{number}: {case['config']['model_type']}": case | training(**case)
@@ -93,7 +95,7 @@ def measure_losses() -> dict:
 
 def measure_moments() -> dict:
     """Return what is alive after every operation of a step of one layer."""
-    every = cases.moments() | expert_cases.moments()
+    every = cases.moments() | experts.moments()
     return {name: case | moments(**case) for name, case in every.items()}
 
 

@@ -1,7 +1,10 @@
 """The cases of training steps with routed experts in every layer."""
 
-from .cases import CHOICES, MIXTRAL, QWEN3_MOE, configs, shallow, step_case
-from .inference_cases import random_moe
+from .forwards import CHOICES
+from .inference import random_moe
+from .models import configs, shallow
+from .steps import step_case
+from .trained import MIXTRAL, QWEN3_MOE
 
 # (model, choice, batch, tokens)
 REAL = (("Mixtral-8x7B", "eager", 1, 512), ("Qwen3-30B-A3B", "flash", 2, 1024))

@@ -1,6 +1,6 @@
 """The cases of inference peaks: real models, and small ones at random."""
 
-from .cases import (
+from .models import (
     PEAK_FAMILIES,
     PEAK_KERNELS,
     PEAK_SIZES,

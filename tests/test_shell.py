@@ -67,6 +67,24 @@ def test_activations_by_attention_and_recomputation():
     assert kept["activations, flash, 1 × 2,048 tokens"] == expected
 
 
+def test_the_peaks_of_inference():
+    """Of flash attention the gated MLP's moment, and the cache joined once more."""
+    found = numbers("LLaMA-13B", "--attention", "flash")
+    s, h, f, d = 2048, 5120, 13824, 128
+    mlp = s * TOKEN + 4 * s * d + 8 * s + 8 * s * h + 6 * s * f
+    prefill = "prefill at its peak, flash, 1 × 2,048 tokens"
+    assert found[prefill] == 2 * PARAMETERS + mlp
+    joined = (s + 1) * TOKEN + 2 * s * h + 12 * h + 4 * d + 8
+    decode = "decode at its peak, flash, 1 × 2,048 tokens"
+    assert found[decode] == 2 * PARAMETERS + joined
+
+
+def test_peaks_of_another_cache_are_refused():
+    text = run("LLaMA-13B", "--cache", "int8").stdout
+    assert "prefill and decode: --cache = 'int8': its peak is derived" in text
+    assert "at its peak" not in text
+
+
 def test_what_fits():
     text = run("LLaMA-13B", "--hardware", "H200", "--context", 8192).stdout
     assert "H200: 150,754,820,096 bytes = 150.75 GB = 140.40 GiB" in text

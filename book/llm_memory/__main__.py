@@ -10,11 +10,13 @@ from .errors import ConfigError
 from .explorer_page import unit_pair
 from .fields import LARGEST_SIZE
 from .hardware import accelerators, load_hardware
+from .inference import total_inference
 from .kernels import KERNELS
 from .kv_cache import FORMATS as CACHE_FORMATS
 from .kv_cache import LAYOUTS, kv_cache
 from .model import Model, load_model, names
 from .optimizers import OPTIMIZERS
+from .peak import Peak
 from .serving import capacity
 from .training import RECIPES, training_states
 from .units import format_bytes
@@ -68,12 +70,34 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     )
     if saved is not None:
         rows.append((activations, saved.evaluate(b=b, s=s)))
+    for phase, sizes in (("prefill", {"b": b, "s": s}), ("decode", {"b": b, "t": t})):
+        total, refused = _attempt(lambda phase=phase: _total(model, options, phase))
+        if total is not None:
+            name = f"{phase} at its peak, {options.attention}, {_of(*sizes.values())}"
+            rows.append((name, total.evaluate(**sizes)))
     yield from _table(rows)
     if reason:
         yield f"activations: {reason}"
+    if refused:
+        yield f"prefill and decode: {refused}"
     if options.hardware:
         yield ""
         yield from _capacity(model, options, t)
+
+
+def _total(model: Model, options: argparse.Namespace, phase: str) -> Peak:
+    """Return weights, cache and activations at the peak of a phase of inference."""
+    for name, value, derived in (
+        ("--weights", options.weights, options.weights != "fp32"),
+        ("--cache", options.cache, options.cache == "bf16"),
+        ("--layout", options.layout, options.layout == next(iter(LAYOUTS))),
+    ):
+        if not derived:
+            rule = "its peak is derived with 16-bit activations, and a cache as plain"
+            raise ConfigError(name, value, rule)
+    plain = options.weights in PLAIN
+    kind = {"dtype" if plain else "quantization": options.weights}
+    return total_inference(model, phase, attention=options.attention, **kind)
 
 
 def _capacity(model: Model, options: argparse.Namespace, t: int) -> Iterator[str]:
@@ -114,7 +138,7 @@ def _size(option: str, value: int) -> int:
     return value
 
 
-def _of(sequences: int, tokens: int, what: str) -> str:
+def _of(sequences: int, tokens: int, what: str = "tokens") -> str:
     return f"{sequences:,} × {tokens:,} {what}"
 
 
@@ -165,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     _choice(add, "--layout", LAYOUTS, "what latent attention caches")
     _choice(add, "--recipe", RECIPES, "training: data types", "bf16_mixed")
     _choice(add, "--optimizer", OPTIMIZERS, "training: the optimizer")
-    _choice(add, "--attention", KERNELS, "training: the attention kernel")
+    _choice(add, "--attention", KERNELS, "the attention kernel")
     _choice(add, "--recompute", RECOMPUTE, "training: what is recomputed")
     # fmt: on
     return parser

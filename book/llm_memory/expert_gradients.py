@@ -5,24 +5,12 @@ from sympy import Eq
 from .gradients import Summed
 
 
-def selected(shape):
-    """Of the largest of a row: zeros, and the gradient scattered into a copy."""
+def scattered(shape):
+    """Of what an index chose: zeros, and the gradient put into a copy of them."""
 
     def rule(tape, saved, grad):
         zeros = tape.gradient("of what is not chosen", shape, grad.dtype)
         result = tape.gradient("of the choice", shape, grad.dtype)
-        del zeros
-        return (result,)
-
-    return rule
-
-
-def gathered(shape):
-    """Of rows taken by an index: zeros, and the gradient put into a copy."""
-
-    def rule(tape, saved, grad):
-        zeros = tape.gradient("of no rows", shape, grad.dtype)
-        result = tape.gradient("of the rows", shape, grad.dtype)
         del zeros
         return (result,)
 

@@ -39,7 +39,7 @@ def route(
         tape.make("experts left out", scores.shape, "bool", saves_output=True)
     weights = tape.make(
         "weights", (*tokens, active), "fp32",
-        of=(shares,), rule=rules.selected(shares.shape), saved=(chosen,),
+        of=(shares,), rule=rules.scattered(shares.shape), saved=(chosen,),
     )  # fmt: skip
     if normalised:
         total = tape.make(
@@ -157,12 +157,12 @@ def grouped(tape, x, weights, matrices, width, function, bias: bool = False):
     order = tape.make("order by expert", rows, "int64")
     token = tape.make("token of each row", rows, "int64")
     sorted_x = tape.make(
-        "rows by expert", wide, of=(x,), rule=rules.gathered(x.shape), saved=(token,)
+        "rows by expert", wide, of=(x,), rule=rules.scattered(x.shape), saved=(token,)
     )
     del token
     by_expert = tape.make(
         "weights by expert", rows, weights.dtype,
-        of=(weights,), rule=rules.gathered(rows), saved=(order,),
+        of=(weights,), rule=rules.scattered(rows), saved=(order,),
     )  # fmt: skip
     narrow = tape.make("expert of each row, in 32 bits", rows, "int32")
     counts = tape.make("number of each expert's rows", gate_up.shape[:1], "int32")
@@ -188,7 +188,7 @@ def grouped(tape, x, weights, matrices, width, function, bias: bool = False):
     del numbers
     weighted = tape.make(
         "weighted, by token", wide, weights.dtype,
-        of=(weighted,), rule=rules.gathered(wide), saved=(back,),
+        of=(weighted,), rule=rules.scattered(wide), saved=(back,),
     )  # fmt: skip
     output = tape.make(
         "experts", x.shape, weights.dtype,

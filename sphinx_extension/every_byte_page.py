@@ -40,8 +40,8 @@ ONLY_WITH = {
     "searchindex.js": 'id="search-results"',
 }
 NEVER_INLINE = ("toggleHint", "togglebutton", "toggleOpen", "THEBE", "kernelName")
-# Highlighted names, punctuation and spaces have the colour of plain text.
-PLAIN_CODE = re.compile(r'<span class="(?:n|nn|p|w)">([^<]*)</span>')
+# Highlighted names, operators and punctuation get the colour of plain text.
+PLAIN_CODE = re.compile(r'<span class="(?:n|nn|o|p|w)">([^<]*)</span>')
 
 
 def repair(text: str) -> str:

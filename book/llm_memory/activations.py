@@ -11,7 +11,7 @@ from .adapters import ALL_LINEAR, members
 from .errors import ConfigError, choose
 from .families import forward
 from .functions import FUNCTIONS, ONE_KERNEL
-from .kernels import check_kernel
+from .kernels import KERNELS, check_kernel
 from .ledger import Ledger, Tensor
 from .loss import KEPT
 from .low_rank import Adapters
@@ -165,7 +165,7 @@ def _adapters(model, lora, targets, dropout, dtype) -> Adapters | None:
 def _tape(
     model, attention, recompute, precision, profile, frozen, adapters, head=True
 ) -> Tape:
-    check_kernel(model, attention)
+    choose("attention", attention, KERNELS)
     choose("recompute", recompute, dict.fromkeys(RECOMPUTE))
     choose("precision", precision, dict.fromkeys(PRECISIONS))
     choose("profile", profile, dict.fromkeys(PROFILES))
@@ -174,6 +174,7 @@ def _tape(
     if recompute == "matmuls" and attention != "flash":
         rule = "is described with attention='flash' only"
         raise ConfigError("recompute", recompute, rule)
+    check_kernel(model, attention)
     if model.c_kv or any(layers.sparse for layers in model.layers):
         check_described(model, recompute, precision, profile)
     if model.dropout.get("layer"):

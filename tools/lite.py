@@ -18,7 +18,7 @@ from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "sphinx_extension"))
-from every_byte_page import secure  # noqa: E402
+from every_byte_policy import secure  # noqa: E402
 
 TARGET = ROOT / "_build" / "html" / "lite"
 WORK = ROOT / "_build" / "lite"
@@ -117,8 +117,7 @@ def protect(path: Path) -> None:
         page.head.insert(0, page.new_tag("meta", charset="utf-8"))
     if page.body:
         page.body.append(BeautifulSoup(SERVER, "html.parser"))
-    secure(page, POLICY)
-    path.write_text(str(page), encoding="utf-8")
+    path.write_text(secure(str(page), POLICY), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ those of the executed notebooks, minutes and speaker's notes those of the guide.
 reveal.js comes from the package sphinx-revealjs, MathJax is the site's own.
 """
 
-import base64
-import hashlib
 import re
 import shutil
 import sys
@@ -18,12 +16,12 @@ from string import Template
 import slides_book as book
 import slides_guide as guide
 import yaml
-from bs4 import BeautifulSoup
 from docutils.nodes import make_id
 
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "sphinx_extension"), str(ROOT / "book")]
-import every_byte_page  # noqa: E402
+from every_byte_policy import POLICY as SITE  # noqa: E402
+from every_byte_policy import hash_of, secure  # noqa: E402
 
 from llm_memory.symbols import TABLE  # noqa: E402
 
@@ -33,7 +31,7 @@ OWN = ("slides.css", "slides.js")
 SPEAKER = "plugin/notes/speaker-view.html"
 REVEAL = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js", "LICENSE")
 # The speaker's window has one script of its own, and shows the deck in two frames.
-POLICY = every_byte_page.POLICY.replace("{scripts}", "{scripts} SPEAKER")
+POLICY = SITE.replace("{scripts}", "{scripts} SPEAKER")
 POLICY += "; frame-src 'self'"
 KINDS = ("cover", "guess", "figure", "output", "equations", "numbers")
 CELLS = (*KINDS[:4], "bold")
@@ -53,17 +51,15 @@ def main() -> None:
         path=escape(plan["path"]),
         slides="\n".join(deck(plan, about["title"])),
     )
-    soup = BeautifulSoup(page, "html.parser")
     allowed = hash_of_script((package / SPEAKER).read_text("utf-8"))
-    every_byte_page.secure(soup, POLICY.replace("SPEAKER", allowed))
-    (TARGET / "talk.html").write_text(str(soup), encoding="utf-8")
+    page = secure(page, POLICY.replace("SPEAKER", allowed))
+    (TARGET / "talk.html").write_text(page, encoding="utf-8")
 
 
 def hash_of_script(page: str) -> str:
     """Return what lets a policy allow the one inline script of a page."""
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.S)
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+    return hash_of(script)
 
 
 def deck(plan: dict, name: str):

@@ -7,6 +7,7 @@ LITE = .venv-lite/bin
 CLASSROOM = .venv-classroom/bin
 SITE = _build/html
 NOTEBOOKS = $(wildcard book/*.ipynb)
+PAGE_DATA = book/assets/your_model_data.js
 LIBRARY = $(shell find book/llm_memory -type f -not -path '*/__pycache__/*')
 SOURCES = _config.yml _toc.yml $(LIBRARY) $(NOTEBOOKS) \
   $(wildcard book/*.md book/*.bib book/assets/* sphinx_extension/*.*)
@@ -36,7 +37,7 @@ lab: .venv/.installed  ## open the chapters in Jupyter Lab
 	$(VENV)/jupyter lab book
 
 execute: .venv/.installed  ## run every notebook from a clean kernel and keep its outputs
-	$(VENV)/python tools/execute.py $(NOTEBOOKS)
+	$(VENV)/python tools/execute.py $(PAGE_DATA) $(NOTEBOOKS)
 
 measure: .venv-measure/.installed  ## compare data/measured with PyTorch; WRITE=1 records
 	PYTHONPATH=book $(MEASURE)/python -m llm_memory.measure $(if $(WRITE),--write)
@@ -83,7 +84,7 @@ $(SITE)/.built: .venv/.installed $(SOURCES)
 	@touch $@
 
 $(SITE)/lite/.built: .venv-lite/.installed $(LIBRARY) $(NOTEBOOKS) requirements.txt \
-  $(wildcard tools/lite*.py lite/*/*.py) sphinx_extension/every_byte_page.py
+  $(wildcard tools/lite*.py lite/*/*.py) sphinx_extension/every_byte_policy.py
 	$(LITE)/python tools/lite.py
 	@touch $@
 

@@ -131,8 +131,6 @@ def setup(app):
     app.connect("config-inited", add_explorer)
     app.connect("build-finished", shrink)
     app.connect("config-inited", every_byte_models.offer)
-    app.connect("builder-inited", every_byte_models.start)
-    app.connect("build-finished", every_byte_models.write)
     app.connect("doctree-read", list_index, priority=400)  # before it is collected
     app.connect("doctree-read", link_claims)
     app.connect("doctree-read", link_terms, priority=600)  # titles are known

@@ -1,10 +1,12 @@
 """Run notebooks from a clean kernel, in parallel, and write their outputs.
 
 The same notebook and the same packages give the same bytes: outputs that differ from
-run to run are removed, or refused where they would mean something.
+run to run are removed, or refused where they would mean something. The data of the page
+"Size your own model" is an output too: all that the library says, made by its code.
 
     python tools/execute.py book/*.ipynb            # run and write
     python tools/execute.py --check book/*.ipynb    # run and compare; 1 if different
+    python tools/execute.py book/assets/your_model_data.js
 """
 
 import argparse
@@ -17,6 +19,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+BOOK = Path(__file__).parents[1] / "book"
+PAGE_DATA = BOOK / "assets" / "your_model_data.js"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}\b|\bIPY_MODEL_")
@@ -29,12 +33,12 @@ class Unstable(ValueError):
 def main() -> int:
     """Run all notebooks; report each that fails or, with --check, differs."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("notebooks", nargs="+", type=Path)
+    parser.add_argument("outputs", nargs="+", type=Path)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     options = parser.parse_args()
     failed = 0
-    with ProcessPoolExecutor(min(len(options.notebooks), os.cpu_count() or 1)) as pool:
-        results = {path: pool.submit(execute, path) for path in options.notebooks}
+    with ProcessPoolExecutor(min(len(options.outputs), os.cpu_count() or 1)) as pool:
+        results = {path: pool.submit(remake, path) for path in options.outputs}
         for path, result in results.items():
             problem = finish(path, result, options.check)
             print(f"{path}: {problem or 'done'}", flush=True)
@@ -53,6 +57,19 @@ def finish(path: Path, result, check: bool) -> str:
         return "" if same else "differs from a clean run; `make execute` renews it"
     path.write_text(text, encoding="utf-8")
     return ""
+
+
+def remake(path: Path) -> str:
+    """Return the text of a file that code writes."""
+    return page_data() if path.resolve() == PAGE_DATA else execute(path)
+
+
+def page_data() -> str:
+    """Return the script of the page "Size your own model" that holds the library."""
+    sys.path.insert(0, str(BOOK))
+    from llm_memory.config_page import script
+
+    return script()
 
 
 def execute(path: Path) -> str:

@@ -54,9 +54,12 @@ KEYS = {
 
 
 def script() -> str:
-    """Return the data as a script that a page loads, also from file://."""
-    text = json.dumps(page_data(), ensure_ascii=False, separators=(",", ":"))
-    return f"globalThis.EveryByteData={text};\n"
+    """Return the data as a script that a page loads, also from file://.
+
+    Each part's items stand on lines of their own, so that a change of one shows as one.
+    """
+    parts = (f"{_compact(name)}:{_lines(part)}" for name, part in page_data().items())
+    return "globalThis.EveryByteData={\n" + ",\n".join(parts) + "\n};\n"
 
 
 def page_data() -> dict:
@@ -289,6 +292,19 @@ def _place(row: Tensor) -> str:
     """Return the place that leads a row's name: states are summed, not named."""
     place, mark, _ = row.name.partition(":")
     return place + mark if mark else ""
+
+
+def _lines(part) -> str:
+    if isinstance(part, Mapping):
+        items = (f"{_compact(key)}:{_compact(value)}" for key, value in part.items())
+        return "{\n" + ",\n".join(items) + "\n}"
+    if isinstance(part, Sequence) and not isinstance(part, str):
+        return "[\n" + ",\n".join(map(_compact, part)) + "\n]"
+    return _compact(part)
+
+
+def _compact(item) -> str:
+    return json.dumps(item, ensure_ascii=False, separators=(",", ":"))
 
 
 def _refusal(function, *arguments) -> ConfigError:

@@ -16,7 +16,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.uses: dict[str, int] = {}
+        self.uses: dict[tuple[int, str], int] = {}
         self.frames: list[Frame] = []
         self.frame: Frame | None = None
         self.refilled: list[Node] | None = None
@@ -39,7 +39,8 @@ class Graph:
         self.nodes.append(node)
         for edge in node.edges:
             if isinstance(edge, Parameter):
-                self.uses[edge.name] = self.uses.get(edge.name, 0) + 1
+                key = (scope.group, edge.name)
+                self.uses[key] = self.uses.get(key, 0) + 1
         return node
 
     def _refill(self, saved, saves) -> Node | None:
@@ -123,7 +124,7 @@ def backward(tape) -> None:
 def _send(tape, buffers, edge, gradient) -> None:
     if edge is None:
         return
-    key = edge.name if isinstance(edge, Parameter) else edge
+    key = (tape.group, edge.name) if isinstance(edge, Parameter) else edge
     if isinstance(edge, Node) and edge.joins:
         buffers.setdefault(key, []).append(gradient)
     elif key in buffers:

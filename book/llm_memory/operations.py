@@ -67,7 +67,6 @@ class Run:
         head: the forward ends with logits; else the loss multiplies by the head.
         ranks: tensor-parallel ranks, each with a share of the logits, that exchange
             them at the end.
-        tables: sets of rotary tables; None: one for each group that has its own.
     """
 
     attention: str = "eager"
@@ -85,7 +84,6 @@ class Run:
     in_place: bool = False
     head: bool = True
     ranks: int = 1
-    tables: int | None = None
 
     @property
     def stored(self) -> str:

@@ -56,8 +56,7 @@ class Recorder:
         self.groups = 0
         self.output: Activation | None = None
         self.hidden: Activation | None = None
-        self.copies: dict[str, Activation] = {}
-        self.tables: list[tuple[Storage, ...]] = []
+        self.copies: dict[tuple[int, str], Activation] = {}
         self._scope = Scope()
         self.parted: set[Storage] = set()
         self._saved: list[Activation] = []
@@ -222,13 +221,14 @@ class Recorder:
 
     def copied(self, parameter) -> Activation:
         """Return a parameter in bf16; autocast keeps the copy until it ends."""
-        copy = self.copies.get(parameter.name)
+        key = (self.group, parameter.name)
+        copy = self.copies.get(key)
         if copy is None:
             copy = self.make(
                 f"{parameter.name} in bf16", parameter.shape, prefix="",
                 of=(parameter,), rule=gradients.copied(parameter),
             )  # fmt: skip
-            self.copies[parameter.name] = copy
+            self.copies[key] = copy
         return copy
 
     def factors(self, x, weight, *bias) -> tuple[tuple, list]:

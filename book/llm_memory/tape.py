@@ -407,7 +407,6 @@ class Tape(Recorder):
     def rotary_tables(self, x, positions, width) -> tuple[Activation, Activation]:
         """Make cos and sin, (1, s, width), in the data type of the hidden states."""
         tables = rotary.tables(self, positions.shape, width, x.dtype)
-        self.tables.append(tuple(table.memory[0][0] for table in tables))
         for table in tables:
             self._append("rotary_table", (x,), table)
         return tuple(tables)

@@ -1,25 +1,20 @@
 """The peak of a training step: forward, loss, backward and optimizer step."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cache, partial
-from itertools import count
-
-from sympy import Eq, Expr, Max, Or, S, Symbol, false, true
+from dataclasses import replace
+from functools import partial
 
 from .activations import check_described
 from .backward import backward
 from .dominance import undominated
 from .errors import ConfigError, choose
 from .families import forward
-from .layers import Layers, first_layers
-from .ledger import Ledger, Tensor
+from .ledger import Ledger
 from .loss import LOSSES
-from .operations import Activation, Run, Storage
+from .operations import Run
 from .peak import Peak
 from .symbols import b, s
-from .timeline import Group, Moment, Timeline, number, row
 from .training import training_states
+from .training_timeline import TrainingTimeline, kinds_of
 
 FAMILIES = (
     "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "mixtral",
@@ -31,153 +26,6 @@ IMPLEMENTATIONS = ("foreach", "fused")
 RECIPES = {"bf16": "bf16", "autocast": "autocast"}
 MICRO_STEPS = {"first": False, "later": True}
 SECOND_MOMENT = ".exp_avg_sq"
-FIRST = Symbol("first layer")
-"""Whether the layer that is run is the model's first."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in the model the layer that is run stands.
-
-    Attributes:
-        name: is added to a moment's.
-        first: whether the layer is the model's first.
-        below, above: layers that hold what they saved, and that have gradients.
-        own: whether a layer below, if there is one, reads the same rotary tables.
-        other: whether it or a layer below reads the tables of layers of another kind.
-    """
-
-    name: str
-    first: object
-    below: Expr = S.Zero
-    above: Expr = S.Zero
-    own: bool = True
-    other: bool = True
-
-
-class TrainingTimeline(Timeline):
-    """A timeline of one group of layers that keep tensors until the backward.
-
-    The layer that is run stands for the last one in the forward. In the backward it
-    stands for the last one and for the first one: between the two, what is saved below
-    falls and what has a gradient above rises, layer by layer, so that one of them is
-    the peak of all. Where layers of a second kind, of which the lowest is number
-    `second`, have rotary tables of their own, it stands for those around that layer
-    too, as it lets go of the tables.
-    """
-
-    def __init__(
-        self, layers: Expr, accumulates: bool = False, second: int | None = None
-    ):
-        super().__init__([Group(layers, (layers - 1,))])
-        self.layers = layers
-        self.second = second
-        self.tables: list[tuple[Storage, ...]] = []
-        self.accumulates = accumulates
-        self.turned: int | None = None
-        self.saved: dict[Storage, object] = {}
-        self.held: dict[Storage, object] = {}
-        self.gradients: list[Activation] = []
-
-    def is_first(self, number: int):
-        return FIRST
-
-    def turn(self, tape) -> None:
-        """Begin the backward; the graph tells what a layer has saved.
-
-        Beside it a layer has held copies of its parameters, until now.
-        """
-        graph, copies, self.tables = tape.graph, tape.copies.values(), tape.tables
-        self.turned = len(self.moments)
-        self.held = {
-            storage: true
-            for copy in copies
-            for storage, _ in copy.memory
-            if storage.group
-        }
-        holders = [(node.scope, node.saved) for node in graph.nodes]
-        holders += [(frame.scope, frame.tensors) for frame in graph.frames]
-        for scope, tensors in holders:
-            for tensor in tensors if scope.group else ():
-                for storage, condition in tensor.memory:
-                    known = self.saved.get(storage, false)
-                    self.saved[storage] = Or(known, condition)
-        self.held = self.saved | self.held
-        tape.copies.clear()
-
-    def keep_gradient(self, tensor: Activation) -> None:
-        """Hold a parameter's gradient; one that is added to another is let go."""
-        if not self.accumulates:
-            self.gradients.append(tensor)
-
-    def ledgers(self, symbols) -> dict[str, Ledger]:
-        result = {}
-        for index, moment in enumerate(self.moments):
-            for place in self._places(index, moment):
-                name, count = moment.name + place.name, 1
-                while name in result:
-                    count += 1
-                    name = f"{moment.name}{place.name} ({count})"
-                rows = self._rows_at(moment, place, self._is_forward(index))
-                result[name] = Ledger((r for r in rows if r.count != 0), symbols)
-        return result
-
-    def _is_forward(self, index: int) -> bool:
-        return self.turned is None or index < self.turned
-
-    def _places(self, index: int, moment: Moment) -> Iterator[Place]:
-        others = self.layers - 1
-        only = Eq(self.layers, 1)
-        if self._is_forward(index):
-            yield Place("", only, others if moment.entered else S.Zero)
-        elif moment.group:
-            own = self.second != others
-            yield Place(", backward of the last layer", only, others, own=own)
-            if self.second:
-                yield from self._around(self.second)
-            name = ", backward of the first layer"
-            yield Place(name, true, above=others, other=False)
-        elif any(each.group for each in self.moments[index:]):
-            yield Place(", backward", only, others)
-        else:
-            yield Place(", backward", only, above=others, other=False)
-
-    def _around(self, second: int) -> Iterator[Place]:
-        """Give the lowest layer of the second kind, the one above, the one below."""
-        for below in (second + 1, second, second - 1):
-            above = self.layers - 1 - below
-            if below > 0 and above > 0:
-                own, other = below != second, below >= second
-                name = f", backward of layer {below + 1}"
-                yield Place(name, false, S(below), above, own, other)
-
-    def _rows_at(self, moment: Moment, place: Place, forward) -> Iterator[Tensor]:
-        first, below, above = place.first, place.below, place.above
-        own, *others = self.tables or ((),)
-        lowest = Or(false, Eq(Max(below, 0), 0))
-        alive = dict(moment.alive)
-        if place.other and not forward:
-            alive |= dict.fromkeys(sum(others, ()), true)
-        for storage, condition in (self.held if forward else self.saved).items():
-            if not storage.group:
-                stays = place.own or storage not in own
-                below_holds = ~lowest if stays else false
-                alive[storage] = Or(alive.get(storage, false), below_holds)
-            else:
-                copies = Max(below - 1, 0) if storage.carried else below
-                holds = true if storage.carried else _at(condition, first)
-                yield row(storage, copies * number(holds))
-        for storage, condition in alive.items():
-            yield row(storage, number(_at(condition, first)))
-        for tensor in self.gradients:
-            ((storage, _),) = tensor.memory
-            if storage.group:
-                yield row(storage, above)
-
-
-@cache
-def _at(condition, first):
-    return condition.subs(FIRST, first)
 
 
 def training_peak(
@@ -301,11 +149,7 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         if value not in derived:
             rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
             raise ConfigError(argument, value, rule)
-    kinds = {layers.sparse for layers in model.layers}
-    if len(kinds) > 1:
-        rule = "its peak is not derived yet: it has dense layers and sparse ones"
-        raise ConfigError("model", model.name, rule)
-    if True in kinds:
+    if any(layers.sparse for layers in model.layers):
         check_described(model, recompute, precision, profile)
     if recompute == "matmuls" and attention != "flash":
         rule = "is described with attention='flash' only"
@@ -345,26 +189,13 @@ def _transients(states: Ledger, optimizer: str, implementation: str):
             yield replace(each, name=name, part="optimizer step")
 
 
-def _second(model) -> int | None:
-    """Return the lowest layer whose rotary tables are not those of layer 0, if any.
-
-    Raises:
-        ConfigError: a symbolic model, whose order of layers is not known.
-    """
-    if not model.tables_by_type or len(model.layers) == 1:
-        return None
-    return next(number for number in count(1) if all(first_layers(model, number + 1)))
-
-
 def _timeline(model, run: Run, loss, accumulates: bool) -> TrainingTimeline:
-    """Run forward, loss and backward, all layers being alike but for windows."""
-    layers, second = sum(each.count for each in model.layers), _second(model)
-    timeline = TrainingTimeline(layers, accumulates, second)
-    run = replace(run, tables=2 if second else 1)
-    alike = Layers(layers, sparse=model.layers[0].sparse)
-    uniform = replace(model, layers=(alike,))
-    tape = forward(uniform, run=run, timeline=timeline)
-    result = loss(tape, uniform)
+    """Run forward, loss and backward, of one layer of each kind."""
+    kinds = kinds_of(model)
+    timeline = TrainingTimeline(kinds, accumulates)
+    model = replace(model, layers=kinds)
+    tape = forward(model, run=run, timeline=timeline)
+    result = loss(tape, model)
     timeline.turn(tape)
     backward(tape)
     del result

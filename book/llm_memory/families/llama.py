@@ -42,7 +42,7 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     mask = tape.mask()
     width = model.d_r or model.d
     made = tape.complex_table if model.complex_rotary else tape.rotary_tables
-    kinds = tape.run.tables or (len(model.layers) if model.tables_by_type else 1)
+    kinds = len(model.layers) if model.tables_by_type else 1
     tables = [made(embedded, positions, width) for _ in range(kinds)]
     x = embedded
     for number, layers in enumerate(model.layers):

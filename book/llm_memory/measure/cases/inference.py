@@ -107,9 +107,9 @@ def random_types(config: dict, rng) -> list[str]:
     return [rng.choice(kinds) for _ in range(config["num_hidden_layers"])]
 
 
-def random_moe(rng) -> dict:
+def random_moe(rng, kind=None) -> dict:
     """Return a small Mixtral or Qwen3 MoE: grouped products need rows of 16 bytes."""
-    kind = rng.choice(("mixtral", "qwen3_moe"))
+    kind = kind or rng.choice(("mixtral", "qwen3_moe"))
     number = rng.choice((1, 2, 5, 8))
     config = random_config(rng, (kind,)) | {
         "hidden_size": 8 * rng.randint(1, 20),

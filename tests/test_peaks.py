@@ -323,18 +323,33 @@ def test_bad_input_is_refused_by_name(call, message):
         call(load_model("Qwen3-0.6B"))
 
 
-@pytest.mark.parametrize(
-    ("name", "peaks"),
-    [
-        ("gpt-oss-20b", (prefill_peak, decode_peak, training_peak)),
-        ("DeepSeek-V3", (training_peak,)),
-    ],
-)
-def test_other_families_are_refused_by_name(name, peaks):
-    model = load_model(name)
-    for peak in peaks:
+def test_other_families_are_refused_by_name():
+    model = load_model("gpt-oss-20b")
+    for peak in (prefill_peak, decode_peak, training_peak):
         with pytest.raises(ConfigError, match="not derived yet"):
             peak(model)
+
+
+def test_steps_of_two_kinds_of_layers_are_measured_in_their_corners():
+    """Several dense layers before sparse ones, one sparse, one head, one token …"""
+    kinds = {name: set() for name in (*LATENT_CORNERS, "b", "s", "sparse")}
+    for case in TRAINING.values():
+        config = case["config"]
+        if config["model_type"] in ("deepseek_v2", "deepseek_v3", "kimi_k2"):
+            dense = min(config["first_k_dense_replace"], config["num_hidden_layers"])
+            kinds["sparse"].add((dense, config["num_hidden_layers"] - dense))
+            for name in kinds.keys() - {"sparse"}:
+                kinds[name].add(case.get(name, config.get(name)))
+    assert {1, 2, 3} <= kinds["b"] and {1, 2, 9, 33} <= kinds["s"]
+    assert {(0, 1), (1, 1), (2, 1), (1, 0), (3, 2), (0, 5)} <= kinds["sparse"]
+    for name, values in LATENT_CORNERS.items():
+        assert values <= kinds[name], name
+
+
+LATENT_CORNERS = CORNERS["deepseek_v3"] | {
+    "first_k_dense_replace": {0, 1, 2, 3},
+    "n_shared_experts": {0, 1, 2},
+}
 
 
 def test_training_peaks_with_experts_are_refused_where_they_are_not_derived():
@@ -345,11 +360,19 @@ def test_training_peaks_with_experts_are_refused_where_they_are_not_derived():
     )
     with pytest.raises(ConfigError, match=r"^output_router_logits"):
         training_peak(load_model(config | {"output_router_logits": True}))
+    latent = load_model("DeepSeek-V3")
+    for name, value in {"precision": "autocast", "recompute": "matmuls"}.items():
+        with pytest.raises(ConfigError, match=f"^{name} = '{value}'"):
+            training_peak(latent, **{name: value})
+    limited = {"topk_method": "group_limited_greedy"}
+    config = MOMENTS["deepseek_v2, eager"]["config"] | limited
+    with pytest.raises(ConfigError, match=r"^topk_method = 'group_limited_greedy'"):
+        training_peak(load_model(config))
 
 
 def test_kernels_that_a_model_cannot_run_are_refused_by_name():
     for name in ("Gemma-2-9B", "DeepSeek-V3"):
-        for peak in (prefill_peak, decode_peak):
+        for peak in (prefill_peak, decode_peak, training_peak):
             with pytest.raises(ConfigError, match=r"^attention = 'flash'"):
                 peak(load_model(name), "flash")
     config = next(

@@ -21,6 +21,11 @@ class Graph:
         self.frame: Frame | None = None
         self.refilled: list[Node] | None = None
 
+    @property
+    def saves(self) -> bool:
+        """Whether what is saved is held now: not in a block that will run again."""
+        return self.frame is None or self.refilled is not None
+
     def add(self, rule, of, saved, scope, saves=False) -> Node | None:
         """Append a kernel's node, and count who will send a gradient to a parameter.
 

@@ -14,11 +14,13 @@ from .errors import ConfigError
 
 
 def route(
-    tape, scores, active, *, normalised: bool, dtype: str, groups=None, limited=False
-):
+    tape, scores, active, *, normalised: bool, dtype: str, corrected: bool = False,
+    scaled: bool = False, groups=None, limited=False,
+):  # fmt: skip
     """Choose experts by the largest shares, in fp32: weights and experts, (b, s, E_k).
 
-    Shares are a softmax or a sigmoid of the scores: both keep their result.
+    Shares are a softmax or a sigmoid of the scores: both keep their result. A choice
+    saves what its gradient needs, also where nothing asks for that.
 
     Args:
         tape: makes and saves tensors.
@@ -26,17 +28,19 @@ def route(
         active: E_k.
         normalised: whether the weights are divided by their sum, in place.
         dtype: of the weights.
+        corrected: whether shares are sigmoids, to which a vector is added for the
+            choice; else they are a softmax.
+        scaled: whether the weights are multiplied by a number.
         groups: how many groups of experts there are, and how many of them a token may
-            use, which DeepSeek's corrected sigmoids choose; None: a softmax, no groups.
-        limited: whether the shares of some groups of experts are left out.
+            use, where shares are corrected.
+        limited: whether the shares of some groups of experts are left out; how these
+            are found is not derived.
     """
     tokens = scores.shape[:-1]
-    if groups is None:
-        shares, chosen, _alive = _of_all(tape, scores, active)
-    else:
+    if corrected:
         shares, chosen, _alive = _in_groups(tape, scores, active, *groups)
-    if limited:
-        tape.make("experts left out", scores.shape, "bool", saves_output=True)
+    else:
+        shares, chosen, _alive = _of_all(tape, scores, active, limited)
     weights = tape.make(
         "weights", (*tokens, active), "fp32",
         of=(shares,), rule=rules.scattered(shares.shape), saved=(chosen,),
@@ -45,7 +49,7 @@ def route(
         total = tape.make(
             "sum of the weights", (*tokens, 1), "fp32", of=(weights,), rule=rules.shared
         )
-        if groups is not None:
+        if corrected:
             total = tape.make(
                 "sum of the weights, not 0", total.shape, "fp32",
                 of=(total,), rule=gradients.same,
@@ -55,9 +59,9 @@ def route(
                 "weights", weights.shape, "fp32",
                 of=(weights, total), rule=rules.divided, saved=(weights, total),
             )  # fmt: skip
-        if groups is None:
+        if not corrected:
             del total
-    if groups is not None:
+    if scaled:
         rule = gradients.like("of the scaled weights")
         weights = tape.make(
             "weights, scaled", weights.shape, "fp32", of=(weights,), rule=rule
@@ -68,14 +72,18 @@ def route(
     return weights, chosen
 
 
-def _of_all(tape, scores, active) -> tuple:
+def _of_all(tape, scores, active, limited) -> tuple:
     """Choose from a softmax: the shares, what is chosen, and what else lives on."""
-    wide = tape.make(
-        "router's scores in fp32", scores.shape, "fp32",
-        of=(scores,), rule=gradients.cast(scores.dtype),
-    )  # fmt: skip
+    wide = scores
+    if scores.dtype != "fp32":
+        wide = tape.make(
+            "router's scores in fp32", scores.shape, "fp32",
+            of=(scores,), rule=gradients.cast(scores.dtype),
+        )  # fmt: skip
     shares = _shares(tape, wide)
     del wide
+    if limited:
+        tape.make("experts left out", scores.shape, "bool", saves_output=True)
     chosen = tape.make("chosen experts", (*scores.shape[:-1], active), "int64")
     return shares, chosen, ()
 
@@ -83,34 +91,39 @@ def _of_all(tape, scores, active) -> tuple:
 def _in_groups(tape, scores, active, number, kept) -> tuple:
     """The same from sigmoids, in the groups whose two best experts have the most."""
     *tokens, experts = scores.shape
-    if tape.timeline:
-        _check_groups(experts, number)
-
-    def made(name, last, dtype="fp32"):
-        return tape.make(name, (*tokens, *last), dtype)
-
+    _check_groups(tape, experts, number)
     shares = _shares(tape, scores)
-    corrected = made("corrected shares", (experts,))
-    best = made("two best shares of each group", (number, 2))
-    places = made("their places", (number, 2), "int64")
+    corrected = tape.make("corrected shares", scores.shape, "fp32")
+    best = tape.make("two best shares of each group", (*tokens, number, 2), "fp32")
+    places = tape.make("their places", best.shape, "int64")
+    held = [places] if tape.saves else []
     del places
-    of_groups = made("shares of groups", (number,))
+    of_groups = tape.make("shares of groups", (*tokens, number), "fp32")
     del best
-    best = made("best shares of groups", (kept,))
-    places = made("best groups", (kept,), "int64")
-    del best
-    marks = made("marks of groups", (number,))
-    single = Eq(number, 1)
-    of_experts = tape.copy(marks, "marks of experts", scores.shape, unless=single)
-    inside = made("experts inside", (experts,), "bool")
-    outside = made("experts outside", (experts,), "bool")
-    del inside
-    corrected = made("corrected shares inside", (experts,))
+    outside, alive = _outside(tape, scores.shape, of_groups, kept)
+    corrected = tape.make("corrected shares inside", scores.shape, "fp32")
+    if tape.saves:
+        held.append(outside)
     del outside
-    best = made("best shares", (active,))
-    chosen = made("chosen experts", (active,), "int64")
+    best = tape.make("best shares", (*tokens, active), "fp32")
+    chosen = tape.make("chosen experts", best.shape, "int64")
     del best
-    return shares, chosen, (corrected, of_groups, places, marks, of_experts)
+    return shares, chosen, (corrected, of_groups, *held, *alive)
+
+
+def _outside(tape, shape, of_groups, kept) -> tuple:
+    """Mark the experts outside the best groups; and what else lives on."""
+    *tokens, number = of_groups.shape
+    best = tape.make("best shares of groups", (*tokens, kept), "fp32")
+    places = tape.make("best groups", best.shape, "int64")
+    del best
+    marks = tape.make("marks of groups", of_groups.shape, "fp32")
+    single = Eq(number, 1)
+    of_experts = tape.copy(marks, "marks of experts", shape, unless=single)
+    inside = tape.make("experts inside", shape, "bool")
+    outside = tape.make("experts outside", shape, "bool")
+    del inside
+    return outside, (places, marks, of_experts)
 
 
 def _shares(tape, scores):
@@ -121,8 +134,9 @@ def _shares(tape, scores):
     )  # fmt: skip
 
 
-def _check_groups(experts, number) -> None:
-    if experts.is_Integer and (experts % number or experts < 2 * number):
+def _check_groups(tape, experts, number) -> None:
+    known = tape.timeline and experts.is_Integer
+    if known and (experts % number or experts < 2 * number):
         rule = f"must part the {experts} routed experts into groups of two or more"
         raise ConfigError("n_group", int(number), rule)
 
@@ -202,7 +216,7 @@ def grouped(tape, x, weights, matrices, width, function, bias: bool = False):
 
 
 def _gated(tape, packed, width, function):
-    gate, up = tape.columns(packed, ("gate", "up"), width, parts=True)
+    gate, up = tape.columns(packed, {"gate": width, "up": width}, parts=True)
     if function is clamped:
         return clamped(tape, gate, up)
     gate = tape.activated(gate, function)

@@ -103,6 +103,16 @@ def same(tape, saved, grad):
     return grad, grad
 
 
+def passed(tape, saved, grad):
+    """Pass the gradient on to the one input."""
+    return (grad,)
+
+
+def difference(tape, saved, grad):
+    """Pass the gradient on, and negated to what is subtracted."""
+    return grad, tape.gradient("negated", grad.shape, grad.dtype)
+
+
 def same_for_all(shape):
     """Pass the gradient on; for what all sequences share, its sum over them."""
 
@@ -131,13 +141,11 @@ def like(name):
     return rule
 
 
-def joined(shape):
-    """Join the gradients of a tensor's parts."""
-
-    def rule(tape, saved, grads):
-        return (tape.gradient("of all parts", shape, grads[0].dtype),)
-
-    return rule
+def conjugated(tape, saved, grad):
+    """The gradient times a copy of the other factor's conjugate."""
+    (table,) = saved
+    _conjugate = tape.gradient("conjugate", table.shape, table.dtype)
+    return (tape.gradient("of the turned", grad.shape, grad.dtype),)
 
 
 def spread(shape):
@@ -208,11 +216,12 @@ def linear(weight, bias=None):
     def rule(tape, saved, grad):
         x = saved[0]
         if bias is None:
-            of_weight = tape.factor_gradient(weight)
+            of_weight = tape.factor_gradient(weight, x.dtype)
             return of_weight, tape.gradient("of the input", x.shape, x.dtype)
         of_input = tape.gradient("of the input", x.shape, x.dtype)
-        of_weight = tape.factor_gradient(weight)
-        return of_weight, of_input, Summed(lambda: tape.factor_gradient(bias))
+        of_weight = tape.factor_gradient(weight, x.dtype)
+        dtype = x.dtype
+        return of_weight, of_input, Summed(lambda: tape.factor_gradient(bias, dtype))
 
     return rule
 
@@ -241,6 +250,16 @@ def sorted_by_token(heads, already=false):
     def rule(tape, saved, grad):
         once = Or(already, Eq(heads, 1), Eq(grad.shape[1], 1))
         return (tape.copy(grad, "gradient, by token", unless=once),)
+
+    return rule
+
+
+def put_by_head(heads):
+    """A gradient sorted by token is copied to be sorted by head."""
+
+    def rule(tape, saved, grad):
+        once = Or(Eq(heads, 1), Eq(grad.shape[1], 1))
+        return (tape.copy(grad, "gradient, by head", unless=once),)
 
     return rule
 

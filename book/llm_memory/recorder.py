@@ -87,6 +87,12 @@ class Recorder:
         """The group of layers that we are in; 0: none."""
         return self._scope.group
 
+    @property
+    def saves(self) -> bool:
+        """Whether kernels save what their backward needs, or will be run again."""
+        graph = self.graph
+        return graph is not None and graph.saves
+
     @contextmanager
     def at(self, scope: Scope):
         """Go back to where a kernel of the forward ran."""
@@ -196,11 +202,11 @@ class Recorder:
         self._record(new)
         return new
 
-    def factor_gradient(self, parameter) -> Activation:
+    def factor_gradient(self, parameter, dtype) -> Activation:
         """As `parameter_gradient`, of what a product read: the parameter, or a copy."""
-        if self.run.stored == "bf16":
+        if self.run.stored == dtype:
             return self.parameter_gradient(parameter)
-        return self.gradient(f"of {parameter.name}", parameter.shape, "bf16")
+        return self.gradient(f"of {parameter.name}", parameter.shape, dtype)
 
     def _node(self, rule, of, saved, saves=False):
         if self.graph is None:

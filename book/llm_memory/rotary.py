@@ -1,6 +1,6 @@
 """The kernels of rotary position embeddings: the tables, and what turns by them."""
 
-from . import gradients
+from . import gradients, part_gradients
 
 
 def tables(tape, rows, width, dtype: str):
@@ -26,10 +26,45 @@ def interleave(tape, x):
     return tape.make(f"{x.name}, interleaved", x.shape, x.dtype, saves_output=True)
 
 
-def rotate_complex(tape, x, table):
-    """Multiply pairs as complex numbers, in fp32; what else is made is not derived."""
-    wide = tape.make("turned", x.shape, "fp32", saved=(table,))
-    return tape.make(f"{x.name} rotated", wide.shape, x.dtype, prefix="")
+def complex_table(tape, rows, width):
+    """Make cos + i·sin of the angles, two numbers in fp32, and scale them."""
+    number = tape.make("positions in fp32", (*rows, 1), "fp32")
+    angles = tape.make("angles", (*rows, width / 2), "fp32")
+    del number
+    ones = tape.make("ones", angles.shape, "fp32")
+    shape = (*angles.shape, 2)
+    plain = tape.make("cos + i·sin, not scaled", shape, "fp32")
+    del ones
+    table = tape.make("cos + i·sin", shape, "fp32")
+    del plain, angles
+    return table
+
+
+def rotate_complex(tape, several, table):
+    """Multiply pairs as complex numbers, in fp32, to which all are cast first."""
+    *_, pairs, _numbers = table.shape
+    wide = [
+        tape.make(
+            f"{x.name} in fp32", x.shape, "fp32", "",
+            of=(x,), rule=gradients.cast(x.dtype),
+        )
+        for x in several
+    ]  # fmt: skip
+    result = []
+    for x, each in zip(several, wide, strict=True):
+        turned = tape.make(
+            f"{x.name} turned", x.shape, "fp32", "",
+            of=(each,), rule=gradients.conjugated, saved=(table,),
+        )  # fmt: skip
+        turned = tape.by_head(turned, x.shape[-1] / (2 * pairs))
+        result.append(
+            tape.make(
+                f"{x.name} rotated", x.shape, x.dtype, "",
+                of=(turned,), rule=gradients.cast("fp32"),
+            )
+        )  # fmt: skip
+        del turned
+    return result
 
 
 def rotate(tape, x, cos, sin, heads=None):
@@ -64,15 +99,30 @@ def _rotate_part(tape, x, cos, sin, heads):
     return tape.make(f"{x.name} rotated", x.shape, turned.dtype, prefix="")
 
 
-def rotate_pairs(tape, x, cos, sin):
+def halves(tape, x):
+    """Every second element of x, and the others: views."""
+    half = (*x.shape[:-1], x.shape[-1] / 2)
+    rule = part_gradients.like_whole(x.shape)
+    return [tape.look(x, rule, shape=half) for _ in range(2)]
+
+
+def rotate_pairs(tape, x, both, cos, sin):
     """As `rotate`, of neighbours: each half of the output is made of both halves."""
-    half, halves = (*x.shape[:-1], x.shape[-1] / 2), []
-    for name in ("first", "second"):
-        products = [tape.make(f"by {each}", half, x.dtype) for each in ("cos", "sin")]
-        halves.append(tape.make(f"{name} half", half, x.dtype))
-        del products
-    output = tape.make(
-        f"{x.name} rotated", x.shape, x.dtype, prefix="", saved=(cos, sin)
-    )
-    del halves
-    return output
+    one, other = both
+
+    def half(name, by_cos, by_sin, rule):
+        products = [
+            tape.make(
+                f"by {table.name}", part.shape, x.dtype, of=(part,),
+                rule=gradients.like(f"times {table.name}"), saved=(table,),
+            )
+            for part, table in ((by_cos, cos), (by_sin, sin))
+        ]  # fmt: skip
+        return tape.make(f"{name} half", one.shape, x.dtype, of=products, rule=rule)
+
+    parts = [
+        half("first", one, other, gradients.difference),
+        half("second", other, one, gradients.same),
+    ]
+    rule = part_gradients.apart([each.shape for each in parts])
+    return tape.make(f"{x.name} rotated", x.shape, x.dtype, "", of=parts, rule=rule)

@@ -12,7 +12,7 @@ from math import prod
 
 from sympy import Eq, Expr, Min, false, sympify
 
-from . import experts, gradients, norms, rotary
+from . import experts, gradients, norms, part_gradients, rotary
 from .errors import choose
 from .functions import FUNCTIONS, TIMED, of_input
 from .kernels import KERNELS, RECOMPUTES_SCORES, Heads, mask, recomputed
@@ -116,10 +116,14 @@ class Tape(Recorder):
             )
         used = [shared, *own] if shared else own
         if wide:
-            read = self.make(f"{x.name} in fp32", x.shape, "fp32")
-            kept = [] if self.run.frozen else [read]
-            kept.append(self.make(f"{name}.weight in fp32", shape, "fp32"))
-            edges = (used[0], x, *used[1:])
+            rule = gradients.cast(x.dtype)
+            read = self.make(f"{x.name} in fp32", x.shape, "fp32", of=(x,), rule=rule)
+            weight = self.make(
+                f"{name}.weight in fp32", shape, "fp32",
+                of=used[:1], rule=gradients.copied(used[0]),
+            )  # fmt: skip
+            kept = [weight] if self.run.frozen else [read, weight]
+            edges = (weight, read)
         else:
             edges, kept = self.factors(x, *used)
         output = self.make(
@@ -262,16 +266,17 @@ class Tape(Recorder):
         return self._append("experts", (x, routes), output, own, products=work)
 
     def route(
-        self, scores, active, how=None, correction="", groups=None, **facts
+        self, scores, active, how=None, correction="", **facts
     ) -> tuple[Activation, Activation]:
         """Give the weights of the experts that each token goes to, and these.
 
-        `correction` names a vector that is added to the shares of DeepSeek's `groups`:
-        the checkpoint stores it, and the framework calls it a buffer.
+        `correction` names a vector that DeepSeek adds to the shares: the checkpoint
+        stores it, and the framework calls it a buffer.
         """
-        own, shape = [], scores.shape[-1:]
+        own = []
         if correction:
-            own, facts["groups"] = [self.parameter(correction, shape, "buffer")], groups
+            own.append(self.parameter(correction, scores.shape[-1:], "buffer"))
+            facts["corrected"] = True
         weights, chosen = (how or experts.route)(self, scores, active, **facts)
         return self._append("route", (scores,), weights, own), chosen
 
@@ -343,25 +348,45 @@ class Tape(Recorder):
 
     def join(self, name, inputs, shape) -> Activation:
         """Copy tensors side by side into a new one; nothing is saved."""
-        return self._append("join", inputs, self.make(name, shape))
+        rule = part_gradients.apart([each.shape for each in inputs])
+        return self._append(
+            "join", inputs, self.make(name, shape, of=inputs, rule=rule)
+        )
 
-    def columns(self, x, names, width, parts=False) -> list[Activation]:
+    def fill(self, name, inputs, shape, heads) -> Activation:
+        """As `join`, one after the other in place; the second is one for all heads."""
+        one, other = inputs
+        alone = Eq(heads, 1)
+        every = self.look(other, gradients.shared_heads(other.shape, alone))
+        wide = (*other.shape[:-1], heads * other.shape[-1])
+        made = self.make(name, shape, of=(one,), rule=part_gradients.filled(one.shape))
+        node = self._node(part_gradients.filled_over(wide), (every, made), ())
+        return self._append("join", inputs, self.look(made, node=node))
+
+    def columns(self, x, widths: dict, parts=False) -> list[Activation]:
         """Parts of the last axis, all in x's memory; their gradients are joined.
 
         `parts` are all that is kept of it, if any is.
         """
         if parts:
             self.parted.update(storage for storage, _ in x.memory)
-        node = self._node(gradients.joined(x.shape), (x,), ())
+        node = self._node(part_gradients.joined(x.shape), (x,), ())
         if node:
             node.joins = True
-        return [self.view(x, name, width, node=node) for name in names]
+        views = [self.view(x, *each, node=node) for each in widths.items()]
+        return [self.look(each, gradients.passed) for each in views]
 
     def by_token(self, x, heads) -> Activation:
         """The same; where its gradient comes sorted by head, it is sorted by token."""
         if self.run.attention in RECOMPUTES_SCORES:
             return x
         return self.look(x, gradients.sorted_by_token(heads))
+
+    def by_head(self, x, heads) -> Activation:
+        """As `by_token`, the other way round."""
+        if self.run.attention not in RECOMPUTES_SCORES:
+            return x
+        return self.look(x, gradients.put_by_head(heads))
 
     def look(self, x, rule=None, name=None, shape=None, node=None) -> Activation:
         """The same memory in another way; `rule` if its backward makes something.
@@ -374,7 +399,7 @@ class Tape(Recorder):
 
     def split(self, x, sizes) -> list[Activation]:
         """Rows of x, all in its memory; their gradients are joined in a new tensor."""
-        node = self._node(gradients.joined(x.shape), (x,), ())
+        node = self._node(part_gradients.joined(x.shape), (x,), ())
         node.joins = True
         rows = [(size, *x.shape[1:]) for size in sizes]
         views = [Activation(x.name, each, x.dtype, x.memory, node) for each in rows]
@@ -413,8 +438,7 @@ class Tape(Recorder):
 
     def complex_table(self, x, positions, width) -> tuple[Activation]:
         """Make cos + i·sin, two numbers in fp32: (1, s, width / 2, 2)."""
-        shape = (*positions.shape, width / 2, 2)
-        table = self.make("cos + i·sin", shape, "fp32")
+        table = rotary.complex_table(self, positions.shape, width)
         return (self._append("rotary_table", (x,), table),)
 
     def interleaved(self, tables) -> tuple[Activation, ...]:
@@ -423,19 +447,28 @@ class Tape(Recorder):
         self._append("interleave", tables, own[0])
         return own
 
-    def rotate(self, x, tables, heads=None, pairs=False) -> Activation:
+    def rotate(self, x, tables, heads=None) -> Activation:
         """Turn queries or keys by their position; only the tables are saved.
 
         `heads` is given where the tables turn only a part of each head. What turns
-        together are the halves of a head, or `pairs` of neighbours.
+        together are the halves of a head.
+        """
+        return self._append("rotate", (x,), rotary.rotate(self, x, *tables, heads))
+
+    def rotate_pairs(self, several, tables) -> list[Activation]:
+        """As `rotate`, of pairs of neighbours, which are taken apart in all first.
+
+        One table has complex numbers.
         """
         if len(tables) == 1:
-            output = rotary.rotate_complex(self, x, *tables)
-        elif pairs:
-            output = rotary.rotate_pairs(self, x, *tables)
+            outputs = rotary.rotate_complex(self, several, *tables)
         else:
-            output = rotary.rotate(self, x, *tables, heads)
-        return self._append("rotate", (x,), output)
+            halves = [rotary.halves(self, x) for x in several]
+            pairs = zip(several, halves, strict=True)
+            outputs = [rotary.rotate_pairs(self, *each, *tables) for each in pairs]
+        for x, output in zip(several, outputs, strict=True):
+            self._append("rotate", (x,), output)
+        return outputs
 
     def attention(
         self, queries, keys, values, heads, groups, *, softmax="fp32", dropout=0,

@@ -8,6 +8,7 @@ from .backward import backward
 from .dominance import undominated
 from .errors import ConfigError, choose
 from .families import forward
+from .kernels import check_kernel
 from .ledger import Ledger
 from .loss import LOSSES
 from .operations import Run
@@ -18,7 +19,7 @@ from .training_timeline import TrainingTimeline, kinds_of
 
 FAMILIES = (
     "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "mixtral",
-    "qwen3_moe",
+    "qwen3_moe", "deepseek_v2", "deepseek_v3", "kimi_k2",
 )  # fmt: skip
 KERNELS = ("eager", "flash", "efficient", "math")
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
@@ -49,9 +50,10 @@ def training_peak(
 
     Args:
         model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3, GPT-2,
-            Mixtral or Qwen3 MoE, of the latter with routed experts in every layer.
+            Mixtral, Qwen3 MoE, DeepSeek-V2, DeepSeek-V3 or Kimi K2.
         attention: the kernel, "eager", "flash", "efficient" or, without autocast,
-            "math"; "eager" alone caps scores, as Gemma 2 does.
+            "math"; "eager" alone caps scores, as Gemma 2 does, and "flash" takes no
+            latent attention.
         recompute: "none", "full", "core_attention" or "matmuls", as in
             `layer_activations`.
         precision: "bf16": weights, gradients and optimizer states; or "autocast", of
@@ -113,7 +115,7 @@ def training_moments(
 
     Left out is what was there before: weights, optimizer states, the gradients of
     earlier micro-steps. Of layers that are alike the forward gives the last one, the
-    backward the last one and the first one in turn. Arguments and errors are those of
+    backward in turn those that can be the peak. Arguments and errors are those of
     `training_peak`.
 
     Returns:
@@ -143,14 +145,16 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         allowed["precision"] = (precision, ("bf16",))
     if precision == "autocast":
         allowed["attention"] = (attention, KERNELS[:-1])
-    if model.caps.get("scores"):
-        allowed["attention"] = (attention, ("eager",))
     for argument, (value, derived) in allowed.items():
         if value not in derived:
             rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
             raise ConfigError(argument, value, rule)
-    if any(layers.sparse for layers in model.layers):
+    check_kernel(model, attention)
+    if model.c_kv or any(layers.sparse for layers in model.layers):
         check_described(model, recompute, precision, profile)
+    if model.group_limited:
+        rule = "its peak is not derived yet; there is: greedy"
+        raise ConfigError("topk_method", "group_limited_greedy", rule)
     if recompute == "matmuls" and attention != "flash":
         rule = "is described with attention='flash' only"
         raise ConfigError("recompute", recompute, rule)

@@ -61,7 +61,7 @@ def attention(tape: Tape, model, x: Activation) -> tuple:
     """Multi-head attention: every query head has its own keys and values."""
     a, d = model.a, model.d
     packed = _linear(tape, x, "c_attn", 3 * model.h, "output", (a, a, a))
-    q, key, value = tape.columns(packed, ("q", "k", "v"), model.h)
+    q, key, value = tape.columns(packed, dict.fromkeys(("q", "k", "v"), model.h))
     del packed
     value, q = tape.by_token(value, a), tape.by_token(q, a)
     key, value = tape.cache(

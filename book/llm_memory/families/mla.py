@@ -18,31 +18,32 @@ def forward(tape: Tape, model) -> Activation:
 
 def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     """Queries through a latent if there is one; keys and values through c_kv."""
-    a, c_kv, d_n, d_r, d_v = (model.a, model.c_kv, model.d_n, model.d_r, model.d_v)
+    a, c_kv, d_n, d_r = model.a, model.c_kv, model.d_n, model.d_r
     bias, queries = model.bias, a * (d_n + d_r)
+    by_head = {"split": "output", "heads": (a,), "by_head": (a,)}
     if model.c_q is None:
-        q = tape.linear(x, "q_proj", queries, split="output", heads=(a,))
+        q = tape.linear(x, "q_proj", queries, **by_head)
     else:
         latent = tape.linear(x, "q_a_proj", model.c_q, bias=bias)
         latent = tape.norm(latent, "q_a_layernorm")
-        q = tape.linear(latent, "q_b_proj", queries, split="output", heads=(a,))
+        q = tape.linear(latent, "q_b_proj", queries, **by_head)
         del latent
+    passed, turned = tape.columns(
+        q, {"passed queries": a * d_n, "rotated queries": a * d_r}
+    )
     packed = tape.linear(x, "kv_a_proj_with_mqa", c_kv + d_r, bias=bias)
-    latent = tape.norm(tape.view(packed, "latent", c_kv), "kv_a_layernorm")
-    pairs = model.values.get("rope_interleave", True)
-    turned = tape.rotate(tape.view(q, "rotated queries", a * d_r), tables, pairs=pairs)
-    rotated = tape.rotate(tape.view(packed, "rotary key", d_r), tables, pairs=pairs)
+    latent, rotated = tape.columns(packed, {"latent": c_kv, "rotary key": d_r})
+    latent = tape.norm(latent, "kv_a_layernorm")
+    if model.values.get("rope_interleave", True):
+        turned, rotated = tape.rotate_pairs((turned, rotated), tables)
+    else:
+        turned, rotated = (tape.rotate(each, tables) for each in (turned, rotated))
     latent, rotated = tape.cache(
         (latent, Cached("latent", "keys", 1, c_kv, layout="latent", split=False)),
         (rotated, Cached("rotary key", "values", 1, d_r, layout="latent", split=False)),
     )
-    joined = tape.join("queries", (q, turned), q.shape)
-    expanded = tape.linear(
-        latent, "kv_b_proj", a * (d_n + d_v), split="output", heads=(a,)
-    )
-    keys = tape.join("keys", (expanded, rotated), (*latent.shape[:-1], queries))
-    values = tape.part(expanded, "values", a * d_v)
-    del expanded
+    joined = tape.join("queries", (passed, turned), q.shape)
+    keys, values = expand(tape, model, latent, rotated)
     keys, values = tape.cache(
         (
             keys,
@@ -50,7 +51,7 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
         ),
         (
             values,
-            Cached("values", "values", a, d_v, layout="expanded"),
+            Cached("values", "values", a, model.d_v, layout="expanded"),
         ),
     )
     dropout = model.dropout["attention"]
@@ -58,8 +59,21 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
         joined, keys, values, a, a, dropout=dropout, sorted=True, joined=False
     )
     y = tape.linear(y, "o_proj", model.h, bias=bias, split="input", heads=(a,))
-    del packed, q, turned, joined
+    del packed, q, passed, turned, joined
     return y, weights
+
+
+def expand(tape: Tape, model, latent: Activation, rotated: Activation) -> tuple:
+    """Keys and values of all heads, from the latent and the one rotated key."""
+    a, d_n, d_v = model.a, model.d_n, model.d_v
+    expanded = tape.linear(
+        latent, "kv_b_proj", a * (d_n + d_v), split="output", heads=(a,), by_head=(a,)
+    )
+    passed, values = tape.columns(
+        expanded, {"passed keys": a * d_n, "values": a * d_v}, parts=True
+    )
+    shape = (*latent.shape[:-1], a * (d_n + model.d_r))
+    return tape.fill("keys", (passed, rotated), shape, a), values
 
 
 def multi_token_prediction(tape: Tape, model) -> None:

@@ -27,9 +27,10 @@ def mlp(tape: Tape, model, x: Activation) -> Activation:
             model.E_k,
             normalised=model.normalised_routes,
             dtype="fp32" if model.wide_routes else "bf16",
-            limited=model.group_limited,
             correction=CORRECTION if model.correction_bias else "",
+            scaled=model.wide_router,  # as DeepSeek does
             groups=(model.G, model.G_k),
+            limited=model.group_limited,
         )
     with tape.scope(part="routed experts"):
         y = tape.experts(

@@ -79,6 +79,7 @@ def measure_training() -> dict:
         *cases.training_peaks(random.Random(2)),
         *experts.training_peaks(random.Random(4)),
         *mixed.training_peaks(random.Random(5)),
+        *mixed.latent_peaks(random.Random(6)),
     ]
     return {
         f"{number}: {case['config']['model_type']}": case | training(**case)

@@ -1,15 +1,36 @@
-"""The cases of training steps with dense layers and sparse ones in one model."""
+"""Training steps with dense layers and sparse ones, and with latent attention."""
 
 from .forwards import CHOICES
-from .inference import random_moe
+from .inference import kernels_of, random_latent, random_moe
 from .models import configs, shallow
 from .steps import step_case
-from .trained import QWEN3_MOE
+from .trained import DEEPSEEK, QWEN3_MOE
 
 TWO = QWEN3_MOE | {"num_hidden_layers": 2}
 MOMENTS = {
     "qwen3_moe dense first": TWO | {"mlp_only_layers": [0]},
     "qwen3_moe sparse first": TWO | {"mlp_only_layers": [1], "norm_topk_prob": True},
+}
+LATENT = DEEPSEEK | {"num_hidden_layers": 2, "first_k_dense_replace": 1}
+LATENT_MOMENTS = {
+    "deepseek_v3": LATENT,
+    "deepseek_v3 halves": LATENT
+    | {
+        "q_lora_rank": None,
+        "rope_interleave": False,
+        "norm_topk_prob": False,
+        "attention_bias": True,
+        "attention_dropout": 0.1,
+    },
+    "kimi_k2 one head": LATENT
+    | {
+        "model_type": "kimi_k2",
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+        "n_group": 1,
+        "topk_group": 1,
+    },
+    "deepseek_v2": LATENT | {"model_type": "deepseek_v2", "mlp_bias": True},
 }
 
 
@@ -34,6 +55,25 @@ def random_mixed(rng) -> dict:
     }
 
 
+def latent_peaks(rng):
+    """Give the same for latent attention: dense layers first, then sparse ones."""
+    real = shallow(configs()["DeepSeek-V3"], 5)
+    for choice, b, s in (("efficient", 1, 4096), ("full", 1, 512)):
+        yield {"config": real, "choices": CHOICES[choice], "b": b, "s": s}
+    for number in range(120):
+        config = random_latent(rng)
+        if number >= 80:
+            config |= {"model_type": "deepseek_v2", "mlp_bias": rng.random() < 0.3}
+            config["hidden_size"] = (
+                8 * config["num_attention_heads"] * rng.randint(1, 4)
+            )
+        case = step_case(config, rng)
+        kernels = kernels_of(config)
+        if case["choices"]["attention"] not in kernels:
+            case["choices"] |= {"attention": rng.choice(kernels[1:])}
+        yield case
+
+
 def moments() -> dict[str, dict]:
     """Return steps of a layer of each kind, of which every operation is recorded."""
     return {
@@ -43,6 +83,7 @@ def moments() -> dict[str, dict]:
             "b": 2,
             "s": 5,
         }
-        for name, config in MOMENTS.items()
-        for choice in ("eager", "flash", "efficient", "full", "core")
+        for every, kernel in ((MOMENTS, "flash"), (LATENT_MOMENTS, "math"))
+        for name, config in every.items()
+        for choice in ("eager", kernel, "efficient", "full", "core")
     }

@@ -330,6 +330,12 @@ def test_other_families_are_refused_by_name():
             peak(model)
 
 
+def test_some_steps_peak_in_the_second_layer():
+    for case in list(TRAINING.values())[-2:]:
+        peak = training_peak(load_model(case["config"]), "flash", optimizer="none")
+        assert "backward of layer 2" in peak.at(b=case["b"], s=case["s"])[0]
+
+
 def test_steps_of_two_kinds_of_layers_are_measured_in_their_corners():
     """Several dense layers before sparse ones, one sparse, one head, one token …"""
     kinds = {name: set() for name in (*LATENT_CORNERS, "b", "s", "sparse")}

@@ -124,7 +124,7 @@ def training_moments(
     >>> from llm_memory import load_model
     >>> moments = training_moments(load_model("Qwen3-0.6B"), "flash")
     >>> len(moments), moments["lm_head"].evaluate(b=1, s=64)
-    (318, 148757408)
+    (383, 148757408)
     """
     run = _run(model, attention, recompute, precision, profile, loss)
     later = choose("micro_step", micro_step, MICRO_STEPS)

@@ -6,7 +6,7 @@ counted: those below keep what they saved, those above have gradients.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 from sympy import Eq, Expr, Max, Or, Piecewise, S, Symbol, false, true
 
@@ -38,7 +38,16 @@ class Place:
 
     def holds(self, kinds: frozenset[int]):
         """Whether a layer below is of one of these kinds, the first being 1."""
-        return Or(*(~Eq(self.below[kind - 1], 0) for kind in kinds))
+        return _some(tuple(self.below[kind - 1] for kind in kinds))
+
+    def copies(self, storage: Storage) -> Expr:
+        """Return how many layers below hold what the one that is run does, too.
+
+        What is carried from layer to layer is not carried into the first one.
+        """
+        below = self.below[storage.group - 1]
+        first = storage.carried and storage.group == 1
+        return Max(below - 1, 0) if first else below
 
 
 def kinds_of(model) -> tuple[Layers, ...]:
@@ -183,7 +192,7 @@ class TrainingTimeline(Timeline):
                     count += 1
                     name = f"{moment.name}{place.name} ({count})"
                 rows = self._rows_at(moment, place, self._is_forward(index))
-                result[name] = Ledger((r for r in rows if r.count != 0), symbols)
+                result[name] = Ledger(rows, symbols)
         return result
 
     def _is_forward(self, index: int) -> bool:
@@ -225,26 +234,27 @@ class TrainingTimeline(Timeline):
         return [place for run in runs.values() for place in extremes(run)]
 
     def _rows_at(self, moment: Moment, place: Place, forward) -> Iterator[Tensor]:
-        held = self.held if forward else self.saved
-        alive = {
-            storage: condition
-            for storage, condition in moment.alive.items()
-            if not self._is_elsewhere(storage, moment, held)
-        }
+        counts: dict[Storage, Expr] = {}
+        held, alive = (self.held if forward else self.saved), {}
+        for storage, condition in moment.alive.items():
+            if not self._is_elsewhere(storage, moment, held):
+                alive[storage] = condition
         for storage, condition in held.items():
             if not storage.group:
                 below = place.holds(self.savers[storage])
                 alive[storage] = Or(alive.get(storage, false), below)
-            else:
-                copies = place.below[storage.group - 1]
-                if storage.carried and storage.group == 1:  # not into the first layer
-                    copies = Max(copies - 1, 0)
-                yield row(storage, copies * number(_at(condition, false)))
+            elif copies := place.copies(storage):
+                counts[storage] = copies * number(_at(condition, false))
         for storage, condition in alive.items():
-            yield row(storage, number(_at(condition, place.first)))
+            once = number(_at(condition, place.first))
+            counts[storage] = counts.get(storage, S.Zero) + once
         for storage in () if forward else self.gradients:
             if storage.group:
-                yield row(storage, place.above[storage.group - 1])
+                above = place.above[storage.group - 1]
+                counts[storage] = counts.get(storage, S.Zero) + above
+        for storage, count in counts.items():
+            if count != 0:
+                yield _row(storage, count)
 
     def _is_elsewhere(self, storage: Storage, moment: Moment, held) -> bool:
         """Whether the layer of another kind holds it, which is counted by itself."""
@@ -256,3 +266,13 @@ class TrainingTimeline(Timeline):
 @cache
 def _at(condition, first):
     return condition.subs(FIRST, first)
+
+
+@cache
+def _some(counts: tuple):
+    return Or(*(~Eq(each, 0) for each in counts))
+
+
+@lru_cache(maxsize=4096)
+def _row(storage: Storage, count) -> Tensor:
+    return row(storage, count)

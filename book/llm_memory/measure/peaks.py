@@ -80,6 +80,7 @@ def measure_training() -> dict:
         *experts.training_peaks(random.Random(4)),
         *mixed.training_peaks(random.Random(5)),
         *mixed.latent_peaks(random.Random(6)),
+        *mixed.second_layer_peaks(),
     ]
     return {
         f"{number}: {case['config']['model_type']}": case | training(**case)

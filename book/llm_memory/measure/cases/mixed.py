@@ -4,6 +4,7 @@ from .forwards import CHOICES
 from .inference import kernels_of, random_latent, random_moe
 from .models import configs, shallow
 from .steps import step_case
+from .switches import SMALL
 from .trained import DEEPSEEK, QWEN3_MOE
 
 TWO = QWEN3_MOE | {"num_hidden_layers": 2}
@@ -72,6 +73,18 @@ def latent_peaks(rng):
         if case["choices"]["attention"] not in kernels:
             case["choices"] |= {"attention": rng.choice(kernels[1:])}
         yield case
+
+
+def second_layer_peaks():
+    """Give steps that peak in the second layer: it lets go of no rotary tables.
+
+    What a layer has saved is a little less than its gradients.
+    """
+    narrow = SMALL | {"model_type": "llama", "vocab_size": 7, "hidden_size": 64}
+    narrow |= {"num_attention_heads": 1, "num_key_value_heads": 1}
+    for width, s in ((3, 21), (64, 27)):
+        config = narrow | {"intermediate_size": width}
+        yield {"config": config, "choices": CHOICES["flash"], "b": 1, "s": s}
 
 
 def moments() -> dict[str, dict]:

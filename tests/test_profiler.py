@@ -67,7 +67,7 @@ def moments(name):
     case = CASES[name]
     model = load_model(case["config"])
     derived = training_moments(model, recompute=case["choices"]["recompute"])
-    derived = [each for each in derived.items() if "first layer" not in each[0]]
+    derived = list(derived.items())
     last = [end - 1 for end in accumulate(case["looked at"]["made"])]
     assert last[-1] == len(derived) - 1
     chosen = (derived[index] for index in last)

@@ -211,14 +211,15 @@ def training_peak(
             copies of the weights until the forward ends, recomputed or not.
         profile: "transformers", as its modules are written.
         loss: the loss head, a name in `LOSSES` of `llm_memory.loss`; "plain" alone
-            caps logits.
+            caps logits, and "fused" is that of a GPU, without autocast.
         optimizer: a name in `OPTIMIZERS`, or "none": forward and backward alone.
         implementation: "foreach" makes the square roots of all second moments at once;
             "fused" makes nothing.
         step: "first", whose optimizer states appear in its optimizer step, or "later".
         micro_step: "first", which finds no gradients, or "later", which adds to those
             that are there.
-        chunks: how many chunks a chunked loss divides the tokens into.
+        chunks: how many chunks a chunked or fused loss divides the tokens into; None:
+            as many as PyTorch's fused loss takes by itself on a GPU.
 
     Returns:
         A peak with the free symbols b and s, in bytes.
@@ -289,7 +290,7 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         "recompute": (recompute, RECOMPUTE),
         "precision": (precision, tuple(RECIPES)),
         "profile": (profile, ("transformers",)),
-        "loss": (loss, ("plain",) if model.caps.get("logits") else tuple(LOSSES)),
+        "loss": (loss, _losses(model, precision)),
     }
     if model.family == "gpt2":  # whose softmax autocast would widen
         allowed["precision"] = (precision, ("bf16",))
@@ -315,12 +316,19 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
     return Run(attention, precision, profile, core, recompute=recompute, head=head)
 
 
+def _losses(model, precision: str) -> tuple[str, ...]:
+    if model.caps.get("logits"):
+        return ("plain",)
+    return tuple(each for each in LOSSES if (each, precision) != ("fused", "autocast"))
+
+
 def _loss(loss: str, chunks):
     """Return the function that runs a loss head on a tape and a model."""
-    needed = loss == "chunked"
-    if needed != (chunks is not None):
-        raise ConfigError("chunks", chunks, "belongs to loss='chunked', which needs it")
-    if needed and (type(chunks) is not int or chunks < 1):
+    if chunks is None and loss == "chunked":
+        raise ConfigError("chunks", chunks, "must be given with loss='chunked'")
+    if chunks is not None and loss == "plain":
+        raise ConfigError("chunks", chunks, "belongs to loss='chunked' or 'fused'")
+    if chunks is not None and (type(chunks) is not int or chunks < 1):
         raise ConfigError("chunks", chunks, "must be an integer >= 1")
     return partial(LOSSES[loss], chunks=chunks)
 
@@ -366,6 +374,6 @@ def _timeline(model, run: Run, loss, accumulates: bool) -> TrainingTimeline:
     tape = forward(uniform, run=run, timeline=timeline)
     result = loss(tape, uniform)
     timeline.turn(tape)
-    backward(tape)
+    backward(tape, result.dtype)
     del result
     return timeline

@@ -101,7 +101,7 @@ def measure_moments() -> dict:
 
 def moments(**case) -> dict:
     """Return how many storages each operation made, and the bytes alive after it."""
-    live = Live()
+    live = losses.Inside()
     _train(live, **case)
     made, alive = zip(*live.after, strict=True)
     return {"made": made, "alive": alive}
@@ -109,7 +109,7 @@ def moments(**case) -> dict:
 
 def training(**case) -> dict:
     """Return the peaks of forward with loss and of backward, in the last micro-step."""
-    return _train(Live(), **case)
+    return _train(losses.Inside(), **case)
 
 
 def _train(

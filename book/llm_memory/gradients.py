@@ -103,6 +103,11 @@ def same(tape, saved, grad):
     return grad, grad
 
 
+def passed(tape, saved, grad):
+    """Pass the gradient on to the one input."""
+    return (grad,)
+
+
 def same_for_all(shape):
     """Pass the gradient on; for what all sequences share, its sum over them."""
 
@@ -127,6 +132,24 @@ def like(name):
 
     def rule(tape, saved, grad):
         return (tape.gradient(name, grad.shape, grad.dtype),)
+
+    return rule
+
+
+def like_whole(shape):
+    """Put the gradient of a part among zeros."""
+
+    def rule(tape, saved, grad):
+        return (tape.gradient("of the whole", shape, grad.dtype),)
+
+    return rule
+
+
+def apart(shapes):
+    """Look at the gradients of what is side by side."""
+
+    def rule(tape, saved, grad):
+        return tuple(tape.look(grad, shape=each) for each in shapes)
 
     return rule
 
@@ -245,20 +268,26 @@ def sorted_by_token(heads, already=false):
     return rule
 
 
+def sorted_by_row(tape, saved, grad):
+    """The gradient of keys lies element by element; it is copied to lie by token."""
+    once = Or(Eq(b, 1), Eq(tape.run.tokens, 1))
+    return (tape.copy(grad, "gradient, by token", unless=once),)
+
+
 def rotation(dtype):
     """Times sin, the halves put back; and times cos. `dtype` is that of the input."""
 
-    def times(tape, name, grad):
-        result = tape.gradient(f"times {name}", grad.shape, grad.dtype)
-        if result.dtype == dtype:
-            return result
-        return tape.gradient("cast", grad.shape, dtype)
+    def narrow(tape, x):
+        return x if x.dtype == dtype else tape.gradient("cast", x.shape, dtype)
 
     def rule(tape, saved, grad):
         x_shape, half = grad.shape, (*grad.shape[:-1], grad.shape[-1] / 2)
         cos, sin = saved
         saved.clear()
-        by_sin = times(tape, "sin", grad)
+        again = tape.run.recompute in ("full", "matmuls")  # let go of before a cast
+        by_sin = tape.gradient("times sin", x_shape, grad.dtype)
+        sin = None if again else sin
+        by_sin = narrow(tape, by_sin)
         del sin
         negated = tape.gradient("half, negated", half, dtype)
         second = tape.gradient("of the second half", x_shape, dtype)
@@ -267,9 +296,9 @@ def rotation(dtype):
         del by_sin
         halves = tape.gradient("of both halves", x_shape, dtype)
         del first, second
-        by_cos = times(tape, "cos", grad)
-        del cos
-        return halves, by_cos
+        by_cos = tape.gradient("times cos", x_shape, grad.dtype)
+        cos = None if again else cos
+        return halves, narrow(tape, by_cos)
 
     return rule
 

@@ -22,8 +22,8 @@ from .timeline import Group, Moment, Timeline, number, row
 from .training import training_states
 
 FAMILIES = (
-    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "mixtral",
-    "qwen3_moe",
+    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "opt",
+    "phi3", "glm4", "mixtral", "qwen3_moe",
 )  # fmt: skip
 KERNELS = ("eager", "flash", "efficient", "math")
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
@@ -200,8 +200,9 @@ def training_peak(
     output, logits included, is held until the backward ends.
 
     Args:
-        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3, GPT-2,
-            Mixtral or Qwen3 MoE, of the latter with routed experts in every layer.
+        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3, GPT-2, OPT,
+            Phi-3, GLM-4, Mixtral or Qwen3 MoE, of the latter with routed experts in
+            every layer.
         attention: the kernel, "eager", "flash", "efficient" or, without autocast,
             "math"; "eager" alone caps scores, as Gemma 2 does.
         recompute: "none", "full", "core_attention" or "matmuls", as in
@@ -308,6 +309,9 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         raise ConfigError("model", model.name, rule)
     if True in kinds:
         check_described(model, recompute, precision, profile)
+    if model.dropout.get("layer"):
+        rule = "is not derived yet: a layer that is left out makes nothing"
+        raise ConfigError("layerdrop", model.dropout["layer"], rule)
     if recompute == "matmuls" and attention != "flash":
         rule = "is described with attention='flash' only"
         raise ConfigError("recompute", recompute, rule)

@@ -10,7 +10,7 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from . import activations, cases, framework, losses
-from .cases import experts
+from .cases import experts, relatives
 from .cases import inference as inference_cases
 from .live import Live
 
@@ -78,6 +78,7 @@ def measure_training() -> dict:
     every = [
         *cases.training_peaks(random.Random(2)),
         *experts.training_peaks(random.Random(4)),
+        *relatives.training_peaks(random.Random(5)),
     ]
     return {
         f"{number}: {case['config']['model_type']}": case | training(**case)
@@ -95,7 +96,7 @@ def measure_losses() -> dict:
 
 def measure_moments() -> dict:
     """Return what is alive after every operation of a step of one layer."""
-    every = cases.moments() | experts.moments()
+    every = cases.moments() | experts.moments() | relatives.moments()
     return {name: case | moments(**case) for name, case in every.items()}
 
 

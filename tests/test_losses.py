@@ -14,6 +14,7 @@ from llm_memory import (
     weights,
 )
 from llm_memory.check import record
+from llm_memory.fused_loss import Rows
 from llm_memory.symbols import V, b, h, s
 from llm_memory.training_peak import training_moments
 
@@ -76,7 +77,7 @@ def test_what_a_head_keeps_in_closed_form(tied):
 
 
 @pytest.mark.parametrize("name", PEAKS)
-def test_a_step_with_a_chunked_loss_peaks_at_what_pytorch_has_alive(name):
+def test_a_step_with_another_loss_peaks_at_what_pytorch_has_alive(name):
     case = PEAKS[name]
     model, sizes = load_model(case["config"]), {"b": case["b"], "s": case["s"]}
     choices = {key: case["choices"][key] for key in ("attention", "recompute")}
@@ -94,8 +95,13 @@ def test_a_step_with_a_chunked_loss_peaks_at_what_pytorch_has_alive(name):
 
 def test_peaks_are_of_many_kinds():
     cases = PEAKS.values()
-    assert len(cases) >= 50
-    assert {case["chunks"] for case in cases} == {None, 1, 2, 3, 5, 8}
+    for loss in ("chunked", "fused"):
+        chunks = [case["chunks"] for case in cases if case["loss"] == loss]
+        assert len(chunks) >= 50 and {1, 2, 3, 5, 8} <= {*chunks}
+    fused = [case for case in cases if case["loss"] == "fused"]
+    assert sum(case["chunks"] is None for case in fused) >= 30
+    assert {7, 320, 5000} <= {case["config"]["vocab_size"] for case in fused}
+    assert {1, 2} == {case["micro_steps"] for case in fused if "micro_steps" in case}
     assert any(case["b"] * case["s"] < (case["chunks"] or 0) for case in cases)
     tied = {case["config"].get("tie_word_embeddings") for case in cases}
     assert {True, False} <= tied
@@ -113,10 +119,46 @@ def test_loss_heads_that_are_not_described_are_refused():
     with pytest.raises(ConfigError, match=r"^loss = 'fused': .*bf16"):
         training_activations(model, loss="fused", precision="autocast")
     with pytest.raises(ConfigError, match=r"^loss = 'fused': its peak is not derived"):
-        training_peak(model, loss="fused")
-    for wrong in ({"loss": "chunked"}, {"chunks": 2}):
-        with pytest.raises(ConfigError, match=r"^chunks = .*needs it"):
-            training_peak(model, **wrong)
+        training_peak(load_model("Gemma-2-9B"), loss="fused")
+    with pytest.raises(ConfigError, match=r"^loss = 'fused': .*: plain, chunked$"):
+        training_peak(model, loss="fused", precision="autocast")
+    with pytest.raises(ConfigError, match=r"^chunks = None: must be given"):
+        training_peak(model, loss="chunked")
+    with pytest.raises(ConfigError, match=r"^chunks = 2: belongs to"):
+        training_peak(model, chunks=2)
     for chunks in (0, 1.5, True):
-        with pytest.raises(ConfigError, match=r"^chunks = .*integer >= 1"):
-            training_peak(model, loss="chunked", chunks=chunks)
+        for loss in ("chunked", "fused"):
+            with pytest.raises(ConfigError, match=r"^chunks = .*integer >= 1"):
+                training_peak(model, loss=loss, chunks=chunks)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "classes", "width", "rows"),
+    # By hand: tokens over how often classes hold the width, to a power of two, halved.
+    [
+        (16384, 151936, 1024, 64),  # / 149 = 110, to 128
+        (4096, 32000, 4096, 256),  # / 8 = 512
+        (4097, 32000, 4096, 512),  # / 8 = 513, to 1024
+        (1, 320, 48, 1),  # / 7 = 1, of which half would be none
+        (100, 7, 160, 64),  # / 1 = 100, to 128
+        (3, 7, 160, 2),  # / 1 = 3, to 4
+    ],
+)
+def test_the_fused_loss_takes_a_power_of_two_of_rows(tokens, classes, width, rows):
+    assert Rows(tokens, -(-classes // width)) == rows
+
+
+def test_the_fused_loss_peaks_in_closed_form():
+    """By hand, n tokens in chunks of r, the backward's zeros winning or the forward."""
+    model = load_model("Qwen3-0.6B")
+    moments = training_moments(model, "flash", loss="fused", chunks=8)
+    n, r, words, width = 8 * 2048, 2048, 151936, 1024
+    before = moments["shares of the rows"]
+    first, second = (
+        moments[f"probabilities in bf16{again}"].evaluate(b=8, s=2048)
+        for again in ("", " (2)")
+    )
+    assert second - first == 2 * r * words
+    of_rows = 4 * r * words + 2 * r * words + 4 * r + 4 * r + 4 * r * width
+    spent = before.evaluate(b=8, s=2048) - 4 * r * words - 4 * r - n
+    assert first == spent + of_rows

@@ -91,7 +91,7 @@ def test_random_cases_are_many_and_reach_the_corners():
             assert {1, 2, 3} <= {config[field] for config in gpt2}
         assert {0, 0.1} == {config["embd_pdrop"] for config in gpt2}
         for field in ("num_hidden_layers", "num_key_value_heads"):
-            assert {1, 2, 3} <= {config[field] for config in configs}
+            assert {1, 2, 3} <= {config.get(field) for config in configs}
         assert {1, 2, 3} <= {case["b"] for case in cases}
     wanted = {"product", "softmax", "lm_head", "attention", "weighted, by token"}
     for case in INFERENCE.values():
@@ -142,6 +142,35 @@ CORNERS = {
         "num_attention_heads": {1, 2, 6},
     },
 }
+
+
+TRAINED_CORNERS = {
+    "phi3": {"resid_pdrop": {0, 0.1}, "num_key_value_heads": {1, 2}},
+    "glm4": {"attention_bias": {True, False}, "num_key_value_heads": {1, 2}},
+    "opt": {
+        "do_layer_norm_before": {True, False},
+        "enable_bias": {True, False},
+        "layer_norm_elementwise_affine": {True, False},
+        "word_embed_proj_dim": {5},
+        "num_attention_heads": {1, 2, 3},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", TRAINED_CORNERS)
+def test_every_switch_of_a_family_is_trained(kind):
+    cases = [e for e in TRAINING.values() if e["config"]["model_type"] == kind]
+    chosen = [case["choices"] for case in cases]
+    assert {"eager", "flash", "efficient", "math"} == {c["attention"] for c in chosen}
+    assert {"none", "full", "core_attention", "matmuls"} == {
+        c["recompute"] for c in chosen
+    }
+    assert {"bf16", "autocast"} == {c["precision"] for c in chosen}
+    for name, values in TRAINED_CORNERS[kind].items():
+        assert values <= {case["config"].get(name) for case in cases}, name
+    if kind != "opt":
+        turned = [case["config"]["rope_parameters"] for case in cases]
+        assert {0.5, 0.75, 1} == {each["partial_rotary_factor"] for each in turned}
 
 
 @pytest.mark.parametrize("implementation", OPTIMIZER)

@@ -91,11 +91,14 @@ def recompute(tape, frame: Frame) -> None:
     tape.copies.clear()
 
 
-def backward(tape) -> None:
-    """Visit every node from the loss down, and keep the gradients of parameters."""
+def backward(tape, dtype: str) -> None:
+    """Visit every node from the loss down, and keep the gradients of parameters.
+
+    `dtype` is that of the loss.
+    """
     buffers: dict[object, Activation] = {}
     nodes = tape.graph.nodes
-    ones = tape.gradient("of the loss", (), "fp32")
+    ones = tape.gradient("of the loss", (), dtype)
     buffers[nodes[-1]] = ones
     while nodes:
         node = nodes.pop()

@@ -264,20 +264,26 @@ def put_by_head(heads):
     return rule
 
 
+def sorted_by_row(tape, saved, grad):
+    """The gradient of keys lies element by element; it is copied to lie by token."""
+    once = Or(Eq(b, 1), Eq(tape.run.tokens, 1))
+    return (tape.copy(grad, "gradient, by token", unless=once),)
+
+
 def rotation(dtype):
     """Times sin, the halves put back; and times cos. `dtype` is that of the input."""
 
-    def times(tape, name, grad):
-        result = tape.gradient(f"times {name}", grad.shape, grad.dtype)
-        if result.dtype == dtype:
-            return result
-        return tape.gradient("cast", grad.shape, dtype)
+    def narrow(tape, x):
+        return x if x.dtype == dtype else tape.gradient("cast", x.shape, dtype)
 
     def rule(tape, saved, grad):
         x_shape, half = grad.shape, (*grad.shape[:-1], grad.shape[-1] / 2)
         cos, sin = saved
         saved.clear()
-        by_sin = times(tape, "sin", grad)
+        again = tape.run.recompute in ("full", "matmuls")  # let go of before a cast
+        by_sin = tape.gradient("times sin", x_shape, grad.dtype)
+        sin = None if again else sin
+        by_sin = narrow(tape, by_sin)
         del sin
         negated = tape.gradient("half, negated", half, dtype)
         second = tape.gradient("of the second half", x_shape, dtype)
@@ -286,9 +292,9 @@ def rotation(dtype):
         del by_sin
         halves = tape.gradient("of both halves", x_shape, dtype)
         del first, second
-        by_cos = times(tape, "cos", grad)
-        del cos
-        return halves, by_cos
+        by_cos = tape.gradient("times cos", x_shape, grad.dtype)
+        cos = None if again else cos
+        return halves, narrow(tape, by_cos)
 
     return rule
 

@@ -326,6 +326,7 @@ def flash(heads: Heads) -> tuple:
     offset = make("random offset", (), "uint64")
     inputs = queries, keys, values
     output = _fused(heads, inputs, (rows, seed, offset), product=True)
+    del rows, seed, offset, queries, keys, values, inputs
     if heads.sorted:  # and the output lies as the queries do
         output = heads.tape.copy(output, "attention", unless=heads.one_row)
     return output, None

@@ -21,9 +21,11 @@ being -100, ignored.
     loss = total / (wanted != -100).sum()
 
 `fused` is PyTorch's own, which computes gradients in the forward, a chunk at a time,
-and multiplies them by the loss's gradient in the backward::
+and multiplies them by the loss's gradient in the backward. It chooses a chunk's size,
+or is given that of `chunks`; `llm_memory.fused_loss` says what it makes on a GPU::
 
-    options = torch.nn.LinearCrossEntropyOptions()
+    size = chunks and math.ceil(n / chunks)
+    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=size)
     loss = F.linear_cross_entropy(hidden, weight, wanted, options=options)
 """
 
@@ -32,7 +34,7 @@ from functools import cache
 
 from sympy import Eq, Piecewise, floor
 
-from . import gradients
+from . import fused_loss, gradients
 from .ledger import Tensor
 from .symbols import b, s
 
@@ -107,6 +109,16 @@ def chunked(tape, model, chunks):
     return tape.make("loss", (), "fp32", of=(total,), rule=rule, saved=(count,))
 
 
+def fused(tape, model, chunks=None):
+    """The function above, on a GPU."""
+    hidden, tape.output, tape.hidden = tape.output, None, None
+    weight = _weight(tape, model)
+    labels, padded = _shift(tape)
+    del padded
+    hidden = tape.look(hidden, shape=(b * s, hidden.shape[-1]))
+    return fused_loss.loss(tape, hidden, weight, labels, chunks)
+
+
 def _one_chunk(tape, hidden, weight, labels):
     shape = (hidden.shape[0], weight.shape[0])
     factors, kept = tape.factors(hidden, weight)
@@ -157,5 +169,5 @@ def _shifted_labels() -> Tensor:
     )
 
 
-LOSSES = {"plain": plain, "chunked": chunked}
+LOSSES = {"plain": plain, "chunked": chunked, "fused": fused}
 KEPT = {"plain": _kept_by_plain, "chunked": _kept_by_chunked, "fused": _kept_by_fused}

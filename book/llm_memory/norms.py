@@ -114,6 +114,7 @@ def layer_norm(tape, x, name: str, parameters, dtype: str):
     return tape.make(
         name, x.shape, dtype,
         of=(x, *parameters), rule=gradients.layer_norm(parameters), saved=(x, *moments),
+        makes_saved=True,
     )  # fmt: skip
 
 

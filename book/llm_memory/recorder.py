@@ -268,7 +268,7 @@ class Recorder:
         return self.timeline.watch(tensor) if self.timeline else tensor
 
     def _record(self, tensor) -> None:
-        if self.timeline:
+        if self.timeline and 0 not in tensor.shape:
             self.timeline.record(tensor.name, self._scope.group)
 
     def _product(self, name, shape, part, **facts) -> Product:

@@ -67,14 +67,8 @@ def rotate_complex(tape, several, table):
     return result
 
 
-def rotate(tape, x, cos, sin, heads=None):
-    """x · cos + (its halves swapped, one negated) · sin; only the tables are saved.
-
-    Tables narrower than a head turn its first elements; the others are joined to them.
-    `heads` is how many there are then; None: the tables are as wide as a head.
-    """
-    if heads is not None:
-        return _rotate_part(tape, x, cos, sin, heads)
+def rotate(tape, x, cos, sin):
+    """x · cos + (its halves swapped, one negated) · sin; only the tables are saved."""
     by_cos = tape.make("by cos", x.shape, cos.dtype)
     half = tape.make("half, negated", (*x.shape[:-1], x.shape[-1] / 2), x.dtype)
     turned = tape.make("halves swapped", x.shape, x.dtype)
@@ -89,14 +83,42 @@ def rotate(tape, x, cos, sin, heads=None):
     return output
 
 
-def _rotate_part(tape, x, cos, sin, heads):
-    """Turn the first elements of each head; what is made in between is not derived."""
-    width = heads * cos.shape[-1]
-    turned = tape.make(
-        "turned", (*x.shape[:-1], width), cos.dtype,
-        of=(x, x), rule=gradients.rotation(x.dtype), saved=(cos, sin),
+def rotate_parts(tape, several, cos, sin, heads, late: bool):
+    """As `rotate`, of the first elements of each head; the others are joined to them.
+
+    That is done for each tensor at once, or `late`, when all are turned.
+    """
+    pairs = zip(several, heads, strict=True)
+    parts = [_apart(tape, x, number * cos.shape[-1]) for x, number in pairs]
+    turned = (rotate(tape, first, cos, sin) for first, _ in parts)
+    turned = list(turned) if late else turned
+    outputs = []
+    for x, (_, others) in zip(several, parts, strict=True):
+        one = turned.pop(0) if late else next(turned)
+        outputs.append(_join(tape, x, one, others))
+        del one
+    return outputs
+
+
+def _apart(tape, x, width):
+    """The first elements of each head, all of them or some; and the others."""
+    *rows, whole = x.shape
+    rule = part_gradients.like_whole(x.shape)
+    some = gradients.passed if width == whole else rule
+    first = tape.look(x, some, shape=(*rows, width))
+    return first, tape.look(x, rule, shape=(*rows, whole - width))
+
+
+def _join(tape, x, turned, others):
+    if others.dtype != turned.dtype:
+        others = tape.make(
+            f"{others.name} in fp32", others.shape, turned.dtype, "",
+            of=(others,), rule=gradients.cast(others.dtype),
+        )  # fmt: skip
+    return tape.make(
+        f"{x.name} rotated", x.shape, turned.dtype, "",
+        of=(turned, others), rule=part_gradients.apart([turned.shape, others.shape]),
     )  # fmt: skip
-    return tape.make(f"{x.name} rotated", x.shape, turned.dtype, prefix="")
 
 
 def halves(tape, x):

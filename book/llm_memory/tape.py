@@ -42,14 +42,28 @@ class Tape(Recorder):
         )  # fmt: skip
         return self._append("embedding", (), rows_of_tokens, [table])
 
-    def positions(self, sequences=1) -> Activation:
-        """Number the tokens of a sequence, after those that are cached: (1, s).
-
-        OPT counts them in a mask of all `sequences`.
-        """
-        shape = (sequences, self.run.tokens)
+    def positions(self) -> Activation:
+        """Number the tokens of a sequence, after those that are cached: (1, s)."""
+        shape = (1, self.run.tokens)
         counted = self.make("positions from 0", shape, "int64")  # noqa: F841
-        positions = self.make("positions", shape, "int64")
+        return self._numbered(self.make("positions", shape, "int64"))
+
+    def masked_positions(self) -> tuple[Activation, Activation]:
+        """Count the tokens of all sequences in a mask of ones, as OPT does.
+
+        Returns the positions, which are cached tokens' too, and the mask: (b, t + s).
+        """
+        shape = (b, (self.run.cached or 0) + self.run.tokens)
+        mask = self.make("mask of tokens", shape, "fp32")
+        counted = self.make("positions from 1", shape, "fp32")
+        masked = self.make("positions, masked", shape, "fp32")
+        wide = self.make("positions in fp32", shape, "fp32")
+        del masked
+        positions = self._numbered(self.make("positions", shape, "int64"))
+        del counted, wide
+        return positions, mask
+
+    def _numbered(self, positions) -> Activation:
         held = weakref.ref(positions)
         self._positions = held if self.timeline else lambda: positions
         return positions
@@ -154,11 +168,11 @@ class Tape(Recorder):
     def norm(self, x, name, kind="rms_norm", affine=True) -> Activation:
         """Normalise the last axis; "rms_norm" has a weight, "layer_norm" a bias too."""
         suffixes = ["weight", "bias"] if kind == "layer_norm" else ["weight"]
-        width = x.shape[-1]
+        suffixes, width = suffixes if affine else [], x.shape[-1]
         own = [self.parameter(f"{name}.{end}", (width,), "norm") for end in suffixes]
         wide = self.run.stored == "fp32"
         output = norms.NORMS[kind](self, x, name, own, "fp32" if wide else x.dtype)
-        return self._append(kind, (x,), output, own if affine else [])
+        return self._append(kind, (x,), output, own)
 
     def cache(self, *pairs: "tuple[Activation, Cached]") -> tuple[Activation, ...]:
         """Keep tensors of these tokens; the outputs are what attention then reads.
@@ -344,7 +358,8 @@ class Tape(Recorder):
     def part(self, x, name, width) -> Activation:
         """Part of the last axis, which holds the whole of the memory."""
         self.parted.update(storage for storage, _ in x.memory)
-        return self.view(x, name, width)
+        node = self._node(part_gradients.like_whole(x.shape), (x,), ())
+        return self.view(x, name, width, node=node)
 
     def join(self, name, inputs, shape) -> Activation:
         """Copy tensors side by side into a new one; nothing is saved."""
@@ -447,13 +462,12 @@ class Tape(Recorder):
         self._append("interleave", tables, own[0])
         return own
 
-    def rotate(self, x, tables, heads=None) -> Activation:
+    def rotate(self, x, tables) -> Activation:
         """Turn queries or keys by their position; only the tables are saved.
 
-        `heads` is given where the tables turn only a part of each head. What turns
-        together are the halves of a head.
+        What turns together are the halves of a head.
         """
-        return self._append("rotate", (x,), rotary.rotate(self, x, *tables, heads))
+        return self._append("rotate", (x,), rotary.rotate(self, x, *tables))
 
     def rotate_pairs(self, several, tables) -> list[Activation]:
         """As `rotate`, of pairs of neighbours, which are taken apart in all first.
@@ -466,9 +480,16 @@ class Tape(Recorder):
             halves = [rotary.halves(self, x) for x in several]
             pairs = zip(several, halves, strict=True)
             outputs = [rotary.rotate_pairs(self, *each, *tables) for each in pairs]
-        for x, output in zip(several, outputs, strict=True):
-            self._append("rotate", (x,), output)
-        return outputs
+        return self._rotated(several, outputs)
+
+    def rotate_parts(self, several, tables, heads, late) -> list[Activation]:
+        """As `rotate`, of the first elements of each of so many heads."""
+        outputs = rotary.rotate_parts(self, several, *tables, heads, late)
+        return self._rotated(several, outputs)
+
+    def _rotated(self, several, outputs) -> list[Activation]:
+        pairs = zip(several, outputs, strict=True)
+        return [self._append("rotate", (x,), output) for x, output in pairs]
 
     def attention(
         self, queries, keys, values, heads, groups, *, softmax="fp32", dropout=0,

@@ -18,8 +18,8 @@ from .training import training_states
 from .training_timeline import TrainingTimeline, kinds_of
 
 FAMILIES = (
-    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "mixtral",
-    "qwen3_moe", "deepseek_v2", "deepseek_v3", "kimi_k2",
+    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "opt",
+    "phi3", "glm4", "mixtral", "qwen3_moe", "deepseek_v2", "deepseek_v3", "kimi_k2",
 )  # fmt: skip
 KERNELS = ("eager", "flash", "efficient", "math")
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
@@ -49,8 +49,8 @@ def training_peak(
     output, logits included, is held until the backward ends.
 
     Args:
-        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3, GPT-2,
-            Mixtral, Qwen3 MoE, DeepSeek-V2, DeepSeek-V3 or Kimi K2.
+        model: a `Model` of LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3, GPT-2, OPT,
+            Phi-3, GLM-4, Mixtral, Qwen3 MoE, DeepSeek-V2, DeepSeek-V3 or Kimi K2.
         attention: the kernel, "eager", "flash", "efficient" or, without autocast,
             "math"; "eager" alone caps scores, as Gemma 2 does, and "flash" takes no
             latent attention.
@@ -61,14 +61,15 @@ def training_peak(
             copies of the weights until the forward ends, recomputed or not.
         profile: "transformers", as its modules are written.
         loss: the loss head, a name in `LOSSES` of `llm_memory.loss`; "plain" alone
-            caps logits.
+            caps logits, and "fused" is that of a GPU, without autocast.
         optimizer: a name in `OPTIMIZERS`, or "none": forward and backward alone.
         implementation: "foreach" makes the square roots of all second moments at once;
             "fused" makes nothing.
         step: "first", whose optimizer states appear in its optimizer step, or "later".
         micro_step: "first", which finds no gradients, or "later", which adds to those
             that are there.
-        chunks: how many chunks a chunked loss divides the tokens into.
+        chunks: how many chunks a chunked or fused loss divides the tokens into; None:
+            as many as PyTorch's fused loss takes by itself on a GPU.
 
     Returns:
         A peak with the free symbols b and s, in bytes.
@@ -139,7 +140,7 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         "recompute": (recompute, RECOMPUTE),
         "precision": (precision, tuple(RECIPES)),
         "profile": (profile, ("transformers",)),
-        "loss": (loss, ("plain",) if model.caps.get("logits") else tuple(LOSSES)),
+        "loss": (loss, _losses(model, precision)),
     }
     if model.family == "gpt2":  # whose softmax autocast would widen
         allowed["precision"] = (precision, ("bf16",))
@@ -155,6 +156,9 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
     if model.group_limited:
         rule = "its peak is not derived yet; there is: greedy"
         raise ConfigError("topk_method", "group_limited_greedy", rule)
+    if model.dropout.get("layer"):
+        rule = "is not derived yet: a layer that is left out makes nothing"
+        raise ConfigError("layerdrop", model.dropout["layer"], rule)
     if recompute == "matmuls" and attention != "flash":
         rule = "is described with attention='flash' only"
         raise ConfigError("recompute", recompute, rule)
@@ -163,12 +167,19 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
     return Run(attention, precision, profile, core, recompute=recompute, head=head)
 
 
+def _losses(model, precision: str) -> tuple[str, ...]:
+    if model.caps.get("logits"):
+        return ("plain",)
+    return tuple(each for each in LOSSES if (each, precision) != ("fused", "autocast"))
+
+
 def _loss(loss: str, chunks):
     """Return the function that runs a loss head on a tape and a model."""
-    needed = loss == "chunked"
-    if needed != (chunks is not None):
-        raise ConfigError("chunks", chunks, "belongs to loss='chunked', which needs it")
-    if needed and (type(chunks) is not int or chunks < 1):
+    if chunks is None and loss == "chunked":
+        raise ConfigError("chunks", chunks, "must be given with loss='chunked'")
+    if chunks is not None and loss == "plain":
+        raise ConfigError("chunks", chunks, "belongs to loss='chunked' or 'fused'")
+    if chunks is not None and (type(chunks) is not int or chunks < 1):
         raise ConfigError("chunks", chunks, "must be an integer >= 1")
     return partial(LOSSES[loss], chunks=chunks)
 
@@ -201,6 +212,6 @@ def _timeline(model, run: Run, loss, accumulates: bool) -> TrainingTimeline:
     tape = forward(model, run=run, timeline=timeline)
     result = loss(tape, model)
     timeline.turn(tape)
-    backward(tape)
+    backward(tape, result.dtype)
     del result
     return timeline

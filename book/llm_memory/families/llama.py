@@ -4,6 +4,7 @@ Shapes use the letters of `symbols`. Sources: the modeling files of transformers
 config classes `data/fields.json` names.
 """
 
+from .. import gradients
 from ..kernels import CAPPING
 from ..operations import Activation, Cached, Parameter
 from ..tape import Tape
@@ -65,19 +66,20 @@ def layer(
     x = norm(tape, model, x, "input_layernorm")
     with tape.scope("self_attn.", part="attention"):
         x, _map = attend(tape, model, layers, x, tables)
-        x = tape.dropout(x, model.dropout.get("residual"))
+        branch = tape.dropout(x, model.dropout.get("residual"))
     if model.four_norms:
-        x = norm(tape, model, x, after_attention)
-    x = tape.add(residual, x)
+        x = branch = norm(tape, model, x, after_attention)
+    x = tape.add(residual, branch)
+    del branch
     residual = x
     x = norm(tape, model, x, before_mlp)
     with tape.scope("mlp.", part="MLP"):
         sparse = mixture or moe.mlp
         x = sparse(tape, model, x) if layers.sparse else mlp(tape, model, x, model.f)
-        x = tape.dropout(x, model.dropout.get("residual"))
+        branch = tape.dropout(x, model.dropout.get("residual"))
     if model.four_norms:
-        x = norm(tape, model, x, last)
-    return tape.add(residual, x)
+        x = branch = norm(tape, model, x, last)
+    return tape.add(residual, branch)
 
 
 def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
@@ -85,7 +87,7 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
 
     Returns the output (b, s, h), and the attention map where the kernel makes one.
     """
-    a, k, d = model.a, model.k, model.d
+    a, k, d, packed = model.a, model.k, model.d, None
     if model.fused:
         packed = tape.linear(
             x, "qkv_proj", (a + 2 * k) * d, split="output", heads=(a, k, k)
@@ -94,7 +96,11 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
             tape.part(packed, name, heads * d)
             for name, heads in (("q", a), ("k", k), ("v", k))
         )
-        del packed
+        sorts = [(a,), (k,), tape.values_by_head(a, k)]
+        q, key, value = (
+            tape.look(each, gradients.sorted_by_token(*by)) if by else each
+            for each, by in zip((q, key, value), sorts, strict=True)
+        )
     else:
         bias, late = model.bias, model.unit_offset
         q = tape.linear(
@@ -114,13 +120,7 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
         if model.qk_norm and late:
             q = norm_heads(tape, q, "q_norm", a, d, _kind(model))
             key = norm_heads(tape, key, "k_norm", k, d, _kind(model))
-    if model.interleaved:
-        tables = tape.interleaved(tables)
-    some = model.d_r is not None  # of each head's elements
-    heads = (a, k) if some else (None, None)
-    q, key = (
-        tape.rotate(each, tables, n) for each, n in zip((q, key), heads, strict=True)
-    )
+    q, key = _turned(tape, model, q, key, tables)
     key, value = tape.cache(
         (key, Cached("keys", "keys", k, d, layers.window)),
         (value, Cached("values", "values", k, d, layers.window)),
@@ -129,12 +129,23 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
     capped = bool(model.caps.get("scores"))
     y, weights = tape.attention(  # (b, s, a·d)
         q, key, value, a, k, dropout=dropout, packed=model.fused, capped=capped,
-        sorted=some, sinks=model.sinks,
+        sorted=model.d_r is not None, sinks=model.sinks,
     )  # fmt: skip
     y = tape.linear(
         y, "o_proj", model.h, bias=model.output_bias, split="input", heads=(a,)
     )
+    del packed
     return y, weights
+
+
+def _turned(tape: Tape, model, q: Activation, key: Activation, tables):
+    """Queries and keys, rotated; perhaps only some elements of each head (d_r)."""
+    if model.interleaved:
+        tables = tape.interleaved(tables)
+    if model.d_r is None:
+        return [tape.rotate(each, tables) for each in (q, key)]
+    heads = (model.a, model.k)
+    return tape.rotate_parts((q, key), tables, heads, late=model.interleaved)
 
 
 def mlp(tape: Tape, model, x: Activation, width) -> Activation:
@@ -142,14 +153,16 @@ def mlp(tape: Tape, model, x: Activation, width) -> Activation:
     bias = model.mlp_bias
     if model.fused or model.gate_up:
         packed = tape.linear(x, "gate_up_proj", 2 * width, split="output")
-        gate, up = (tape.part(packed, name, width) for name in ("gate", "up"))
-        gate = tape.gate(gate, model.activation)
+        gate, up = tape.columns(packed, {"gate": width, "up": width}, parts=True)
+        del packed
+        y = tape.gated(tape.gate(gate, model.activation), up)
     else:
         gate = tape.linear(x, "gate_proj", width, bias=bias, split="output")
         gate = tape.gate(gate, model.activation)
         up = tape.linear(x, "up_proj", width, bias=bias, split="output")
-    y = tape.gated(gate, up)
-    del gate, up
+        y = tape.gated(gate, up)
+        del gate
+    del up
     return tape.linear(y, "down_proj", model.h, bias=bias, split="input")
 
 

@@ -343,7 +343,8 @@ def trained(config: dict, choices: dict, b: int, s: int, device: str = "meta"):
         model = build(config, choices, device)
         with recomputing(model, choices):
             ids = torch.zeros((b, s), dtype=torch.long, device=model.device)
-            yield model, ids, ids.clone(), additive_mask(model, b, s)
+            with _masked(model, additive_mask(model, b, s)) as mask:
+                yield model, ids, ids.clone(), mask
 
 
 @contextlib.contextmanager

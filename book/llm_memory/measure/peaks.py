@@ -10,7 +10,7 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from . import activations, cases, framework, losses
-from .cases import experts, mixed
+from .cases import experts, mixed, relatives
 from .cases import inference as inference_cases
 from .live import Live
 
@@ -81,6 +81,7 @@ def measure_training() -> dict:
         *mixed.training_peaks(random.Random(5)),
         *mixed.latent_peaks(random.Random(6)),
         *mixed.second_layer_peaks(),
+        *relatives.training_peaks(random.Random(5)),
     ]
     return {
         f"{number}: {case['config']['model_type']}": case | training(**case)
@@ -98,13 +99,13 @@ def measure_losses() -> dict:
 
 def measure_moments() -> dict:
     """Return what is alive after every operation of a step of one layer."""
-    every = cases.moments() | experts.moments() | mixed.moments()
+    every = cases.moments() | experts.moments() | mixed.moments() | relatives.moments()
     return {name: case | moments(**case) for name, case in every.items()}
 
 
 def moments(**case) -> dict:
     """Return how many storages each operation made, and the bytes alive after it."""
-    live = Live()
+    live = losses.Inside()
     _train(live, **case)
     made, alive = zip(*live.after, strict=True)
     return {"made": made, "alive": alive}
@@ -112,7 +113,7 @@ def moments(**case) -> dict:
 
 def training(**case) -> dict:
     """Return the peaks of forward with loss and of backward, in the last micro-step."""
-    return _train(Live(), **case)
+    return _train(losses.Inside(), **case)
 
 
 def _train(

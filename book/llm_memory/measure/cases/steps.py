@@ -110,7 +110,7 @@ def _random_choices(rng) -> dict:
 
 
 def loss_peaks(rng):
-    """Give the cases of training peaks with a chunked loss, real and at random."""
+    """Give the cases of training peaks with other losses, real and at random."""
     config, flash = configs()["Qwen3-0.6B"], PLAIN | {"attention": "flash"}
     for b, s, chunks in ((8, 2048, 8), (8, 2048, 1), (1, 64, 8), (3, 33, 5)):
         case = {"config": config, "choices": flash, "b": b, "s": s}
@@ -122,6 +122,14 @@ def loss_peaks(rng):
     full = {"choices": PLAIN | {"recompute": "full"}, "b": 1, "s": 100}
     for loss, chunks in (("plain", None), ("chunked", 2)):
         yield {"config": alone, "loss": loss, "chunks": chunks} | full
+    for b, s, chunks in ((8, 2048, None), (1, 64, None), (8, 2048, 8), (3, 33, 5)):
+        case = {"config": config, "choices": flash, "b": b, "s": s}
+        yield case | {"loss": "fused", "chunks": chunks}
+    for _ in range(48):
+        chunks = rng.choice((None, None, 1, 2, 3, 5))
+        yield _random_step(rng) | {"loss": "fused", "chunks": chunks}
+    for _ in range(12):
+        yield step_case(random_gpt2(rng), rng) | {"loss": "fused", "chunks": None}
 
 
 STEPS = {
@@ -169,7 +177,18 @@ def moments() -> dict[str, dict]:
         "loss": "chunked",
         "chunks": 2,
     }
-    return plain | chunked
+    fused = {
+        f"{name}, fused in {chunks}": plain[name] | {"loss": "fused", "chunks": chunks}
+        for name in ("llama, eager", "llama, full", "qwen3, flash", "gpt2, core")
+        for chunks in (1, 2)
+    }
+    few = plain["llama, flash"]["config"] | {"vocab_size": 7}
+    fused["llama, flash, few words, fused in 2"] = plain["llama, flash"] | {
+        "config": few | {"tie_word_embeddings": True},
+        "loss": "fused",
+        "chunks": 2,
+    }
+    return plain | chunked | fused
 
 
 IN_MEMORY = ("llama", "qwen3", "gpt2", "gpt2 no dropout")

@@ -18,11 +18,7 @@ def rms_norm(tape, x, name: str, parameters, dtype: str):
             f"{name} normalised", x.shape, x.dtype, of=(scaled,), rule=rule
         )
     (weight,) = parameters
-    kept = () if tape.run.frozen else (narrow,)
-    output = tape.make(
-        name, x.shape, dtype,
-        of=(weight, narrow), rule=gradients.weighting(weight), saved=kept,
-    )  # fmt: skip
+    output = tape.make(name, x.shape, dtype, **tape.weighted(narrow, weight))
     del mean, scaled
     return output
 

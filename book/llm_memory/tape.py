@@ -8,6 +8,7 @@ a reading of that list.
 
 import weakref
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 from sympy import Eq, Expr, Min, false, sympify
@@ -31,15 +32,18 @@ class Tape(Recorder):
     ) -> Activation:
         """Look up one row per token, (b, s, width), or per position, (1, s, width).
 
-        Position ids are kept for the table's gradient; token ids are the caller's.
+        Position ids are kept for the table's gradient; token ids are the caller's. Of a
+        frozen table, the gradient of the tokens' rows is asked for.
         """
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
         shape = positions.shape if positions else (b, self.run.tokens)
-        kept = (positions,) if positions and not self.run.frozen else ()
-        rows_of_tokens = self.make(
-            name, (*shape, width), self.run.stored,
-            of=(table,), rule=gradients.lookup(table), saved=kept,
-        )  # fmt: skip
+        frozen, facts = self.run.frozen, {}
+        if not frozen:
+            kept = (positions,) if positions else ()
+            facts = {"of": (table,), "rule": gradients.lookup(table), "saved": kept}
+        rows_of_tokens = self.make(name, (*shape, width), self.run.stored, **facts)
+        if frozen and self.graph and not positions:
+            self.graph.ask(rows_of_tokens, self._scope)
         return self._append("embedding", (), rows_of_tokens, [table])
 
     def positions(self, sequences=1) -> Activation:
@@ -120,15 +124,18 @@ class Tape(Recorder):
             kept = [] if self.run.frozen else [read]
             kept.append(self.make(f"{name}.weight in fp32", shape, "fp32"))
             edges = (used[0], x, *used[1:])
+            facts = {"of": edges, "rule": gradients.linear(*used), "saved": kept}
         else:
-            edges, kept = self.factors(x, *used)
-        output = self.make(
-            name, (*x.shape[:-1], width), "fp32" if wide else "bf16", of=edges,
-            rule=gradients.linear(*used), saved=kept, product=True,
+            facts = self.multiplied(x, *used)
+        product = partial(
+            self.make, name, (*x.shape[:-1], width), "fp32" if wide else "bf16",
+            product=True, **facts,
         )  # fmt: skip
         adapters = self.run.adapters
         if adapters and self._scope.prefix + name in adapters.modules:
-            output = adapters.around(self, x, name, output)
+            output = adapters.around(self, x, name, product)
+        else:
+            output = product()
         if by_head is not None:
             output = self.look(output, gradients.sorted_by_token(*by_head))
         if role == "head" and self.run.ranks > 1:

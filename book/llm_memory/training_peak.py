@@ -1,13 +1,14 @@
 """The peak of a training step: forward, loss, backward and optimizer step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import count
 
 from sympy import Eq, Expr, Max, Or, S, Symbol, false, true
 
-from .activations import check_described
+from .activations import adapters_of, check_described
+from .adapters import ALL_LINEAR
 from .backward import backward
 from .dominance import undominated
 from .errors import ConfigError, choose
@@ -25,6 +26,7 @@ FAMILIES = (
     "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "mixtral",
     "qwen3_moe",
 )  # fmt: skip
+ADAPTED = ("llama", "mistral", "qwen2", "qwen3")
 KERNELS = ("eager", "flash", "efficient", "math")
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 IMPLEMENTATIONS = ("foreach", "fused")
@@ -192,6 +194,11 @@ def training_peak(
     step: str = "first",
     micro_step: str = "first",
     chunks: int | None = None,
+    frozen: bool = False,
+    lora: int | None = None,
+    targets: "str | Iterable[str]" = ALL_LINEAR,
+    lora_dropout: float = 0,
+    adapters: str = "fp32",
 ) -> Peak:
     """Return the peak of a training step: forward, loss, backward, optimizer step.
 
@@ -219,6 +226,10 @@ def training_peak(
         micro_step: "first", which finds no gradients, or "later", which adds to those
             that are there.
         chunks: how many chunks a chunked loss divides the tokens into.
+        frozen, lora, targets, lora_dropout, adapters: what is trained, as in
+            `training_activations`, of LLaMA, Mistral, Qwen2 and Qwen3. Frozen weights
+            without adapters need optimizer="none": only the embedding's output has a
+            gradient.
 
     Returns:
         A peak with the free symbols b and s, in bytes.
@@ -234,10 +245,15 @@ def training_peak(
     steps = choose("step", step, {"first": False, "later": True})
     later = choose("micro_step", micro_step, MICRO_STEPS)
     choose("implementation", implementation, dict.fromkeys(IMPLEMENTATIONS))
+    trained = {"lora": lora, "targets": targets}
     every = training_moments(
-        model, attention, recompute, precision, profile, loss, micro_step, chunks
-    )
-    states = _states(model, RECIPES[precision], optimizer)
+        model, attention, recompute, precision, profile, loss, micro_step, chunks,
+        frozen, **trained, lora_dropout=lora_dropout, adapters=adapters,
+    )  # fmt: skip
+    if lora is None:
+        states = _states(model, RECIPES[precision], optimizer, frozen)
+    else:
+        states = _states(model, adapters, optimizer, base="bf16", **trained)
     before = states.select(part="weights")
     if steps:
         before += states.select(part="optimizer")
@@ -260,6 +276,11 @@ def training_moments(
     loss: str = "plain",
     micro_step: str = "first",
     chunks: int | None = None,
+    frozen: bool = False,
+    lora: int | None = None,
+    targets: "str | Iterable[str]" = ALL_LINEAR,
+    lora_dropout: float = 0,
+    adapters: str = "fp32",
 ) -> dict[str, Ledger]:
     """Return what is alive after each kernel of a forward and backward, in order.
 
@@ -276,13 +297,15 @@ def training_moments(
     >>> len(moments), moments["lm_head"].evaluate(b=1, s=64)
     (318, 148757408)
     """
-    run = _run(model, attention, recompute, precision, profile, loss)
+    run = _run(model, attention, recompute, precision, profile, loss, frozen, lora)
+    chosen = adapters_of(model, lora, targets, lora_dropout, adapters)
+    run = replace(run, frozen=frozen or chosen is not None, adapters=chosen)
     later = choose("micro_step", micro_step, MICRO_STEPS)
     timeline = _timeline(model, run, _loss(loss, chunks), later)
     return timeline.ledgers((b, s))
 
 
-def _run(model, attention, recompute, precision, profile, loss) -> Run:
+def _run(model, attention, recompute, precision, profile, loss, frozen, lora) -> Run:
     allowed = {
         "model_type": (model.model_type, FAMILIES),
         "attention": (attention, KERNELS),
@@ -297,6 +320,14 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         allowed["attention"] = (attention, KERNELS[:-1])
     if model.caps.get("scores"):
         allowed["attention"] = (attention, ("eager",))
+    if not isinstance(frozen, bool):
+        raise ConfigError("frozen", frozen, "must be True or False")
+    if frozen or lora is not None:
+        allowed |= {
+            "model_type": (model.model_type, ADAPTED),
+            "recompute": (recompute, RECOMPUTE[:-1]),
+            "precision": (precision, ("bf16",)),
+        }
     for argument, (value, derived) in allowed.items():
         if value not in derived:
             rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
@@ -325,11 +356,17 @@ def _loss(loss: str, chunks):
     return partial(LOSSES[loss], chunks=chunks)
 
 
-def _states(model, recipe: str, optimizer: str) -> Ledger:
+def _states(
+    model, recipe: str, optimizer: str, frozen: bool = False, **trained
+) -> Ledger:
+    if frozen and optimizer != "none":
+        rule = "must be 'none' with frozen=True and no adapters: nothing is trained"
+        raise ConfigError("optimizer", optimizer, rule)
     if optimizer != "none":
-        return training_states(model, recipe, optimizer)
-    states = training_states(model, recipe, "sgd")
-    return states.select(part="weights") + states.select(part="gradients")
+        return training_states(model, recipe, optimizer, **trained)
+    states = training_states(model, recipe, "sgd", **trained)
+    kept = states.select(part="weights")
+    return kept if frozen else kept + states.select(part="gradients")
 
 
 def _transients(states: Ledger, optimizer: str, implementation: str):

@@ -226,10 +226,10 @@ def training_peak(
         micro_step: "first", which finds no gradients, or "later", which adds to those
             that are there.
         chunks: how many chunks a chunked loss divides the tokens into.
-        frozen, lora, targets, lora_dropout, adapters: what is trained, as in
-            `training_activations`, of LLaMA, Mistral, Qwen2 and Qwen3. Frozen weights
-            without adapters need optimizer="none": only the embedding's output has a
-            gradient.
+        frozen, lora, targets, lora_dropout, adapters: what is trained, of LLaMA,
+            Mistral, Qwen2 and Qwen3 in bf16. As in `training_activations`, a gradient
+            of the embedding's output is asked for. Where there are no adapters it is
+            the only one, and optimizer="none".
 
     Returns:
         A peak with the free symbols b and s, in bytes.

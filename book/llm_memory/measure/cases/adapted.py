@@ -23,15 +23,15 @@ WAYS = {
     "few bf16": ADAPTED | {"targets": FEW, "adapters": "bf16"},
     "frozen": {"frozen": True},
 }
-KERNELS = ("eager", "flash", "efficient", "full", "core")
+KERNELS = ("eager", "flash", "efficient", "full", "core", "math")
 
 
 def moments() -> dict[str, dict]:
     """Return steps of one layer, of which every operation is recorded.
 
-    Of every model, kernel and way there is every third combination.
+    Of kernel, way and model there is every third combination.
     """
-    every = tuple(product(MOMENTS, KERNELS, WAYS))
+    every = tuple(product(KERNELS, WAYS, MOMENTS))
     cases = {
         f"{model}, {kernel}, {way}": {
             "config": shallow(TRAINED[model], 1),
@@ -39,15 +39,15 @@ def moments() -> dict[str, dict]:
             "b": 2,
             "s": 5,
         }
-        for model, kernel, way in every[::3]
+        for kernel, way, model in every[::3]
     }
     chunked = {
         f"{name}, {chunks} chunks": cases[name] | {"loss": "chunked", "chunks": chunks}
         for name in (
             "llama, full, bf16 dropout",
-            "qwen2, flash, few",
-            "qwen3, core, bf16",
-            "mistral, flash, frozen",
+            "qwen2, flash, fp32",
+            "qwen3, core, few bf16",
+            "mistral, efficient, frozen",
         )
         for chunks in (1, 3)
     }

@@ -13,7 +13,7 @@ from llm_memory import (
     weights,
 )
 from llm_memory.check import record
-from llm_memory.training_peak import training_moments
+from llm_memory.training_peak import ADAPTED, training_moments
 
 PEAKS = record("adapter_peaks")["cases"]
 MOMENTS = record("adapter_moments")["cases"]
@@ -63,9 +63,10 @@ def test_after_every_operation_what_pytorch_has_is_alive(name):
 
 
 def test_cases_are_many_and_reach_the_corners():
-    assert len(PEAKS) >= 82 and len(MOMENTS) >= 55
+    assert len(PEAKS) >= 122 and len(MOMENTS) >= 95
     cases = [{**each, **each["config"], **each["choices"]} for each in PEAKS.values()]
     for field, wanted in (
+        ("model_type", set(ADAPTED)),
         ("num_hidden_layers", {1, 2, 3, 5}),
         ("num_key_value_heads", {1, 2, 3}),
         ("b", {1, 2, 3}),
@@ -157,9 +158,9 @@ def test_the_loss_is_what_is_kept_and_two_gradients():
             {"lora": 8, "attention": "flash", "recompute": "matmuls"},
             "recompute",
         ),
-        ("GPT-2", {"lora": 8}, "model_type"),
+        ("Gemma-2-9B", {"lora": 8, "attention": "flash"}, "attention"),
         ("Mixtral-8x7B", {"lora": 8}, "model_type"),
-        ("Gemma-2-9B", {"frozen": True, "optimizer": "none"}, "model_type"),
+        ("Qwen3-30B-A3B", {"frozen": True, "optimizer": "none"}, "model_type"),
     ],
 )
 def test_what_is_not_described_is_refused_by_name(model, options, field):

@@ -34,7 +34,9 @@ class Graph:
         keeps = bool(saved) or keeps_parameter
         if self.refilled is not None:
             return self._refill(saved, saves) if keeps or saves else None
-        edges = (x.node if isinstance(x, Activation) else x for x in of)
+        edges = [x.node if isinstance(x, Activation) else x for x in of]
+        if not any(edges):
+            return None
         dtypes = [x.dtype if isinstance(x, Activation) else None for x in of]
         frame = self.frame if keeps or saves else None
         kept = [] if frame else list(saved)

@@ -32,19 +32,21 @@ class Tape(Recorder):
     ) -> Activation:
         """Look up one row per token, (b, s, width), or per position, (1, s, width).
 
-        Position ids are kept for the table's gradient; token ids are the caller's. Of a
-        frozen table, the gradient of the tokens' rows is asked for.
+        Position ids are kept for the table's gradient; token ids are the caller's.
         """
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
         shape = positions.shape if positions else (b, self.run.tokens)
-        frozen, facts = self.run.frozen, {}
-        if not frozen:
+        facts = {}
+        if not self.run.frozen:
             kept = (positions,) if positions else ()
             facts = {"of": (table,), "rule": gradients.lookup(table), "saved": kept}
         rows_of_tokens = self.make(name, (*shape, width), self.run.stored, **facts)
-        if frozen and self.graph and not positions:
-            self.graph.ask(rows_of_tokens, self._scope)
         return self._append("embedding", (), rows_of_tokens, [table])
+
+    def ask(self, x) -> None:
+        """Ask for the gradient of the embedding's output, if its table is frozen."""
+        if self.run.frozen and self.graph:
+            self.graph.ask(x, self._scope)
 
     def positions(self, sequences=1) -> Activation:
         """Number the tokens of a sequence, after those that are cached: (1, s).
@@ -288,7 +290,7 @@ class Tape(Recorder):
 
     def add(self, x, y) -> Activation:
         """x + y, y perhaps for all sequences alike; nothing is saved."""
-        alike = x.shape == y.shape
+        alike = x.shape == y.shape or not y.node
         rule = gradients.same if alike else gradients.same_for_all(y.shape)
         wide = "fp32" in (x.dtype, y.dtype)
         dtype = "fp32" if wide else x.dtype

@@ -26,7 +26,7 @@ FAMILIES = (
     "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "mixtral",
     "qwen3_moe",
 )  # fmt: skip
-ADAPTED = ("llama", "mistral", "qwen2", "qwen3")
+ADAPTED = FAMILIES[:-2]  # without routed experts
 KERNELS = ("eager", "flash", "efficient", "math")
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 IMPLEMENTATIONS = ("foreach", "fused")
@@ -226,10 +226,10 @@ def training_peak(
         micro_step: "first", which finds no gradients, or "later", which adds to those
             that are there.
         chunks: how many chunks a chunked loss divides the tokens into.
-        frozen, lora, targets, lora_dropout, adapters: what is trained, of LLaMA,
-            Mistral, Qwen2 and Qwen3 in bf16. As in `training_activations`, a gradient
-            of the embedding's output is asked for. Where there are no adapters it is
-            the only one, and optimizer="none".
+        frozen, lora, targets, lora_dropout, adapters: what is trained, in bf16 and
+            without routed experts. As in `training_activations`, a gradient of the
+            embedding's output is asked for. Where there are no adapters it is the only
+            one, and optimizer="none".
 
     Returns:
         A peak with the free symbols b and s, in bytes.

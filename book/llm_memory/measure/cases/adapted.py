@@ -2,10 +2,17 @@
 
 from itertools import product
 
-from .forwards import ADAPTED, CHOICES
-from .models import PEAK_FAMILIES, configs, random_config, shallow
+from .forwards import ADAPTED, CHOICES, is_described
+from .models import (
+    PEAK_FAMILIES,
+    configs,
+    random_config,
+    random_gemma,
+    random_gpt2,
+    shallow,
+)
 from .steps import random_choices, step_case
-from .trained import TRAINED
+from .trained import DESCRIBED, TRAINED
 
 FEW = ["q_proj", "v_proj"]
 # (model, choices, batch, tokens)
@@ -14,6 +21,7 @@ REAL = (
     ("Qwen3-0.6B", {"attention": "flash", "targets": FEW, "lora": 16}, 2, 1024),
 )
 MOMENTS = ("llama", "mistral", "qwen2", "qwen3")
+OTHERS = ("gpt2", "gemma2", "gemma2 uncapped", "gemma3_text")
 WAYS = {
     "fp32": ADAPTED,
     "fp32 dropout": ADAPTED | {"lora_dropout": 0.1, "lora": 3},
@@ -51,7 +59,28 @@ def moments() -> dict[str, dict]:
         )
         for chunks in (1, 3)
     }
-    return cases | chunked
+    return (
+        cases
+        | chunked
+        | {
+            f"{model}, {kernel}, {way}": {
+                "config": shallow((TRAINED | DESCRIBED)[model], 1),
+                "choices": _of_model(model, WAYS[way]) | CHOICES[kernel],
+                "b": 2,
+                "s": 5,
+            }
+            for model in OTHERS
+            for kernel, way in tuple(product(KERNELS, WAYS))[::5]
+            if is_described((TRAINED | DESCRIBED)[model], CHOICES[kernel])
+        }
+    )
+
+
+def _of_model(model: str, way: dict) -> dict:
+    """Return a way with the names that a model's modules have."""
+    if model.startswith("gpt2") and way.get("targets") == FEW:
+        return way | {"targets": ["c_attn"]}
+    return way
 
 
 def peaks(rng):
@@ -68,12 +97,21 @@ def peaks(rng):
         if number % 6 == 0:
             case |= {"loss": "chunked", "chunks": rng.choice((1, 2, 3, 5))}
         yield case
+    for number in range(40):
+        config = random_gemma(rng) if number % 2 else random_gpt2(rng)
+        case = step_case(config, rng, random_choices(rng))
+        if config.get("attn_logit_softcapping"):
+            case["choices"]["attention"] = "eager"
+        few = FEW if number % 2 else ["c_attn"]
+        yield case | {"choices": case["choices"] | _random_way(rng, few)}
 
 
-def _random_way(rng) -> dict:
+def _random_way(rng, *few) -> dict:
+    """Give adapters of linear modules: of all, or of few."""
+    targets = ("all-linear", *(few or (FEW, ["o_proj", "down_proj"])))
     return {
         "lora": rng.choice((1, 2, 3, 8, 40)),
-        "targets": rng.choice(("all-linear", FEW, ["o_proj", "down_proj"])),
+        "targets": rng.choice(targets),
         "lora_dropout": rng.choice((0.0, 0.1)),
         "adapters": rng.choice(("fp32", "fp32", "bf16")),
     }

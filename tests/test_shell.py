@@ -79,6 +79,25 @@ def test_the_peaks_of_inference():
     assert found[decode] == 2 * PARAMETERS + joined
 
 
+def test_the_peak_of_a_step_with_adapters():
+    """At the loss: 14 bytes a logit, layers' inputs, a norm without its weight's."""
+    found = numbers("Llama-3.1-8B", *("--attention", "flash", "--recompute", "full"),
+                    *("--lora", 16))  # fmt: skip
+    s, h, kv, f, vocabulary, layers = 2048, 4096, 1024, 14336, 128256, 32
+    adapters = layers * 16 * (2 * (h + h) + 2 * (h + kv) + 3 * (h + f))
+    states = 4 * adapters * (1 + 2) + 4 * layers * 7 * 2
+    rest = layers * 2 * s * h + 4 * s * h + 4 * s + 14 * s * vocabulary
+    rest += 4 * s * 128 + 8 * s + 8
+    peak = "training step at its peak, LoRA of rank 16, 1 × 2,048 tokens"
+    assert found[peak] == 2 * 8_030_261_248 + states + rest
+    assert found["gradients"] == 2 * adapters
+
+
+def test_a_step_that_is_not_derived_says_so():
+    text = run("Mixtral-8x7B", "--lora", 16).stdout
+    assert "training step: model_type = 'mixtral': its peak is not derived" in text
+
+
 def test_peaks_of_another_cache_are_refused():
     text = run("LLaMA-13B", "--cache", "int8").stdout
     assert "prefill and decode: --cache = 'int8': its peak is derived" in text
@@ -113,6 +132,7 @@ WRONG = {
     "a context beyond a size": (["GPT-2", "--context", 2**63], "--context = 9223"),
     "a batch below one": (["GPT-2", "--batch", "-1"], "--batch = -1: must be"),
     "a share of a token": (["GPT-2", "--tokens", "1.5"], "--tokens"),
+    "no rank": (["GPT-2", "--lora", "-1"], "lora = -1: must be a rank"),
     "no such card": (["GPT-2", "--hardware", "Abacus"], "'Abacus'"),
     "no such format": (["GPT-2", "--weights", "int3"], "'int3'"),
     "an unknown option": (["GPT-2", "--size", "1"], "--size"),

@@ -19,6 +19,7 @@ from .optimizers import OPTIMIZERS
 from .peak import Peak
 from .serving import capacity
 from .training import RECIPES, training_states
+from .training_peak import training_peak
 from .units import format_bytes
 from .weights import EXPERT_FORMATS, FORMATS, weights
 
@@ -52,7 +53,8 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     kind = {"dtype" if plain else "quantization": options.weights}
     loaded = weights(model, **kind).evaluate()
     cache = kv_cache(model, options.cache, options.layout)
-    states = training_states(model, options.recipe, options.optimizer)
+    rank = {"lora": options.lora}
+    states = training_states(model, options.recipe, options.optimizer, **rank)
     parameters = int(weights(model).elements)
     yield f"{model} ({model.model_type}): {parameters:,} parameters"
     yield from _assumed(model)
@@ -66,7 +68,9 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     ]
     activations = f"activations, {options.attention}, {_of(b, s, 'tokens')}"
     saved, reason = _attempt(
-        lambda: training_activations(model, options.attention, options.recompute)
+        lambda: training_activations(
+            model, options.attention, options.recompute, **rank
+        )
     )
     if saved is not None:
         rows.append((activations, saved.evaluate(b=b, s=s)))
@@ -75,9 +79,15 @@ def report(options: argparse.Namespace) -> Iterator[str]:
         if total is not None:
             name = f"{phase} at its peak, {options.attention}, {_of(*sizes.values())}"
             rows.append((name, total.evaluate(**sizes)))
+    step, unknown = _attempt(lambda: _step(model, options)) if options.lora else (0, 0)
+    if step:
+        name = f"training step at its peak, LoRA of rank {options.lora}"
+        rows.append((f"{name}, {_of(b, s)}", step.evaluate(b=b, s=s)))
     yield from _table(rows)
     if reason:
         yield f"activations: {reason}"
+    if unknown:
+        yield f"training step: {unknown}"
     if refused:
         yield f"prefill and decode: {refused}"
     if options.hardware:
@@ -98,6 +108,14 @@ def _total(model: Model, options: argparse.Namespace, phase: str) -> Peak:
     plain = options.weights in PLAIN
     kind = {"dtype" if plain else "quantization": options.weights}
     return total_inference(model, phase, attention=options.attention, **kind)
+
+
+def _step(model: Model, options: argparse.Namespace) -> Peak:
+    """Return the peak of a step, not the first, with fp32 adapters over bf16."""
+    return training_peak(
+        model, options.attention, options.recompute, optimizer=options.optimizer,
+        implementation="fused", step="later", lora=options.lora,
+    )  # fmt: skip
 
 
 def _capacity(model: Model, options: argparse.Namespace, t: int) -> Iterator[str]:
@@ -189,6 +207,9 @@ def _parser() -> argparse.ArgumentParser:
     _choice(add, "--layout", LAYOUTS, "what latent attention caches")
     _choice(add, "--recipe", RECIPES, "training: data types", "bf16_mixed")
     _choice(add, "--optimizer", OPTIMIZERS, "training: the optimizer")
+    add("--lora", type=int, metavar="R",
+        help="training: adapters of that rank on every linear module, and frozen "
+        "weights; its step's peak is told too")
     _choice(add, "--attention", KERNELS, "the attention kernel")
     _choice(add, "--recompute", RECOMPUTE, "training: what is recomputed")
     # fmt: on

@@ -76,7 +76,7 @@ def layer_activations(
     >>> layer_activations(symbolic("llama"), recompute="full").bytes
     2*b*h*s
     """
-    chosen = _adapters(model, lora, targets, lora_dropout, adapters)
+    chosen = adapters_of(model, lora, targets, lora_dropout, adapters)
     tape = _tape(model, attention, recompute, precision, profile, frozen, chosen)
     group = _group(model, sparse)
     return Ledger(_layer_rows(tape, group, recompute, count=S.One), symbols=(b, s))
@@ -129,7 +129,7 @@ def training_activations(
         raise ConfigError("loss", loss, "is described with precision='bf16' only")
     if loss != "plain" and model.caps.get("logits"):
         raise ConfigError("loss", loss, "does not cap logits; there is: plain")
-    chosen = _adapters(model, lora, targets, lora_dropout, adapters)
+    chosen = adapters_of(model, lora, targets, lora_dropout, adapters)
     head = loss == "plain"
     tape = _tape(model, attention, recompute, precision, profile, frozen, chosen, head)
     rows = [
@@ -144,8 +144,12 @@ def training_activations(
     return Ledger(rows, symbols=(b, s))
 
 
-def _adapters(model, lora, targets, dropout, dtype) -> Adapters | None:
-    """Return the adapters of a run, as `members` finds what they are around."""
+def adapters_of(model, lora, targets, dropout, dtype) -> Adapters | None:
+    """Return the adapters of a run, as `members` finds what they are around.
+
+    Raises:
+        ConfigError: naming what is wrong, or not derived.
+    """
     choose("adapters", dtype, dict.fromkeys(ADAPTERS))
     if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise ConfigError("lora_dropout", dropout, "must be a number from 0 to below 1")

@@ -5,6 +5,7 @@ place where nothing else refers to the first summand, but not while a dispatch m
 looks on, as the one does that measures here.)
 """
 
+from . import gradients
 from .gradients import Frame, Node, Stop, Summed
 from .operations import Activation, Parameter
 
@@ -26,17 +27,23 @@ class Graph:
         """Whether what is saved is held now: not in a block that will run again."""
         return self.frame is None or self.refilled is not None
 
-    def add(self, rule, of, saved, scope, saves=False) -> Node | None:
+    def add(
+        self, rule, of, saved, scope, saves=False, keeps_parameter=False
+    ) -> Node | None:
         """Append a kernel's node, and count who will send a gradient to a parameter.
 
         In a checkpointed block the node waits for its saved tensors; when the block
-        runs again, they are filled in. `saves` says that some are the kernel's outputs.
+        runs again, they are filled in. `saves` says that some are the kernel's outputs,
+        `keeps_parameter` that there is a parameter among them, which is no tensor here.
         """
+        keeps = bool(saved) or keeps_parameter
         if self.refilled is not None:
-            return self._refill(saved, saves)
-        edges = (x.node if isinstance(x, Activation) else x for x in of)
+            return self._refill(saved, saves) if keeps or saves else None
+        edges = [x.node if isinstance(x, Activation) else x for x in of]
+        if not any(edges):
+            return None
         dtypes = [x.dtype if isinstance(x, Activation) else None for x in of]
-        frame = self.frame if saved or saves else None
+        frame = self.frame if keeps or saves else None
         kept = [] if frame else list(saved)
         node = Node(rule, tuple(edges), kept, scope, frame, dtypes=tuple(dtypes))
         if frame:
@@ -48,14 +55,17 @@ class Graph:
                 self.uses[key] = self.uses.get(key, 0) + 1
         return node
 
-    def _refill(self, saved, saves) -> Node | None:
-        if not saved and not saves:
-            return None
+    def _refill(self, saved, saves) -> Node:
         node = self.refilled.pop(0)
         node.saved += saved
         if not self.refilled and not saves:
             raise Stop
         return node
+
+    def ask(self, leaf: Activation, scope) -> None:
+        """Ask for the gradient of a tensor that no node made; the graph holds it."""
+        leaf.node = Node(gradients.end, (), [leaf], scope)
+        self.nodes.append(leaf.node)
 
     def keep_output(self, node: Node, output: Activation) -> None:
         """Save a kernel's output for its own backward."""

@@ -98,6 +98,11 @@ class Stop(Exception):
     """Everything that a block saves is there again: the rest of it is not run."""
 
 
+def end(tape, saved, grad):
+    """Pass nothing on."""
+    return ()
+
+
 def same(tape, saved, grad):
     """Pass the gradient on, to one input or to two."""
     return grad, grad
@@ -222,6 +227,15 @@ def linear(weight, bias=None):
         of_weight = tape.factor_gradient(weight, x.dtype)
         dtype = x.dtype
         return of_weight, of_input, Summed(lambda: tape.factor_gradient(bias, dtype))
+
+    return rule
+
+
+def of_input(shape, dtype):
+    """One product, with a frozen matrix: only the input has a gradient."""
+
+    def rule(tape, saved, grad):
+        return (tape.gradient("of the input", shape, dtype),)
 
     return rule
 

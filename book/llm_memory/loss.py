@@ -121,12 +121,7 @@ def fused(tape, model, chunks=None):
 
 def _one_chunk(tape, hidden, weight, labels):
     shape = (hidden.shape[0], weight.shape[0])
-    factors, kept = tape.factors(hidden, weight)
-    logits = tape.make(
-        "logits of a chunk", shape, of=factors, rule=gradients.linear(weight),
-        saved=kept,
-    )  # fmt: skip
-    del factors, kept
+    logits = tape.make("logits of a chunk", shape, **tape.multiplied(hidden, weight))
     wide = tape.make(
         "logits in fp32", shape, "fp32", of=(logits,), rule=gradients.cast("bf16")
     )

@@ -18,11 +18,7 @@ def rms_norm(tape, x, name: str, parameters, dtype: str):
             f"{name} normalised", x.shape, x.dtype, of=(scaled,), rule=rule
         )
     (weight,) = parameters
-    kept = () if tape.run.frozen else (narrow,)
-    output = tape.make(
-        name, x.shape, dtype,
-        of=(weight, narrow), rule=gradients.weighting(weight), saved=kept,
-    )  # fmt: skip
+    output = tape.make(name, x.shape, dtype, **tape.weighted(narrow, weight))
     del mean, scaled
     return output
 
@@ -33,22 +29,26 @@ def rms_norm_from_one(tape, x, name: str, parameters, dtype: str):
         return _fused(tape, x, name, dtype)
     (weight,) = parameters
     scaled = _scaled(tape, x, name)[0]
-    wide = weight
+    wide, frozen = weight, tape.run.frozen
     if tape.run.stored != "fp32":
-        rule = gradients.copied(weight)
+        rule = None if frozen else gradients.copied(weight)
         wide = tape.make(
             f"{name}.weight in fp32", weight.shape, "fp32", of=(weight,), rule=rule
         )
     factor = tape.make(
-        f"{name} 1 + weight", weight.shape, "fp32", of=(wide,), rule=gradients.same
-    )
-    del wide
-    kept = (factor,) if tape.run.frozen else (factor, scaled)
-    output = tape.make(
-        f"{name} weighted", x.shape, "fp32",
-        of=(scaled, factor), rule=gradients.scaling(weight), saved=kept,
+        f"{name} 1 + weight", weight.shape, "fp32",
+        of=(wide,), rule=None if frozen else gradients.same,
     )  # fmt: skip
-    del scaled, factor, kept
+    del wide
+    if frozen:
+        of, kept, rule = (scaled,), (factor,), gradients.like("of the normalised")
+    else:
+        of = kept = scaled, factor
+        rule = gradients.scaling(weight)
+    output = tape.make(
+        f"{name} weighted", x.shape, "fp32", of=of, rule=rule, saved=kept
+    )
+    del scaled, factor, of, kept
     if x.dtype == "fp32":
         return output
     return tape.make(name, x.shape, x.dtype, of=(output,), rule=gradients.cast("fp32"))
@@ -111,10 +111,12 @@ def layer_norm(tape, x, name: str, parameters, dtype: str):
     """One kernel: the output, and the mean and deviation of each row."""
     rows = (*x.shape[:-1], 1)
     moments = [tape.make(f"{name} {each}", rows, "fp32") for each in ("mean", "1/std")]
+    of, rule = (x, *parameters), gradients.layer_norm(parameters)
+    if tape.run.frozen:
+        of, rule = (x,), gradients.like("of the input")
     return tape.make(
         name, x.shape, dtype,
-        of=(x, *parameters), rule=gradients.layer_norm(parameters), saved=(x, *moments),
-        makes_saved=True,
+        of=of, rule=rule, saved=(x, *moments), makes_saved=True,
     )  # fmt: skip
 
 

@@ -114,6 +114,7 @@ class Parameter:
         fused: how many of the checkpoint's matrices lie side by side in one matrix.
         active: how many entries of the first axis a token uses; None: all.
         transposed: stored as (in, out), as GPT-2's Conv1D does.
+        dtype: of an adapter; None: the run's.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Parameter:
     fused: int = 1
     active: Expr | None = None
     transposed: bool = False
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)

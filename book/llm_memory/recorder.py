@@ -140,7 +140,7 @@ class Recorder:
     def make(
         self, name, shape, dtype="bf16", prefix=None,
         of=(), rule=None, saved=(), saves_output=False, makes_saved=False,
-        product=False,
+        product=False, keeps_parameter=False,
     ) -> Activation:  # fmt: skip
         """Run a kernel: its output, in memory of its own.
 
@@ -153,9 +153,10 @@ class Recorder:
             saves_output: keep the output too.
             makes_saved: the kernel makes what is saved, as it makes the output.
             product: it is of those that recompute="matmuls" does not run again.
+            keeps_parameter: what is kept for the rule is a frozen parameter.
         """
         saves = saves_output or makes_saved
-        node = self._node(rule, of, saved, saves) if rule else None
+        node = self._node(rule, of, saved, saves, keeps_parameter) if rule else None
         output = self.graph.product_again() if product and self.graph else None
         if output is None:
             output = self._watch(self._new(name, shape, dtype, prefix, node=node))
@@ -196,7 +197,7 @@ class Recorder:
 
     def parameter_gradient(self, parameter) -> Activation:
         """Run the kernel that makes a parameter's gradient."""
-        name, kind = f"{parameter.name}.grad", self.run.stored
+        name, kind = f"{parameter.name}.grad", parameter.dtype or self.run.stored
         new = self._new(name, parameter.shape, kind, "", GRADIENTS)
         self._watch(new)
         self._record(new)
@@ -208,10 +209,10 @@ class Recorder:
             return self.parameter_gradient(parameter)
         return self.gradient(f"of {parameter.name}", parameter.shape, dtype)
 
-    def _node(self, rule, of, saved, saves=False):
+    def _node(self, rule, of, saved, saves=False, keeps_parameter=False):
         if self.graph is None:
             return None
-        return self.graph.add(rule, of, saved, self._scope, saves)
+        return self.graph.add(rule, of, saved, self._scope, saves, keeps_parameter)
 
     def sum_of(self, first, second) -> Activation:
         """Add two gradients of one tensor."""
@@ -237,13 +238,32 @@ class Recorder:
             self.copies[key] = copy
         return copy
 
+    def multiplied(self, x, weight, *bias) -> dict:
+        """Return what `make` has to know of a product of x and a parameter.
+
+        A frozen one gets no gradient, so x is not kept for it.
+        """
+        if self.run.frozen:
+            rule = gradients.of_input(x.shape, x.dtype)
+            return {"of": (x,), "rule": rule, "keeps_parameter": True}
+        edges, kept = self.factors(x, weight, *bias)
+        return {"of": edges, "rule": gradients.linear(weight, *bias), "saved": kept}
+
+    def weighted(self, x, weight) -> dict:
+        """Return the same of rows of x times a norm's weight."""
+        if self.run.frozen:
+            rule = gradients.like("of the normalised")
+            return {"of": (x,), "rule": rule, "keeps_parameter": True}
+        rule = gradients.weighting(weight)
+        return {"of": (weight, x), "rule": rule, "saved": (x,)}
+
     def factors(self, x, weight, *bias) -> tuple[tuple, list]:
         """Return what a product of x reads, and what it keeps.
 
         Under autocast both are copies in bf16, made from the last one to the first.
         """
         if self.run.stored == "bf16":
-            return (weight, x, *bias), [] if self.run.frozen else [x]
+            return (weight, x, *bias), [x]
         bias = [self.copied(each) for each in bias]
         weight = self.copied(weight)
         x = self.cast(x)

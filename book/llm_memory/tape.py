@@ -8,6 +8,7 @@ a reading of that list.
 
 import weakref
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 from sympy import Eq, Expr, Min, false, sympify
@@ -35,12 +36,17 @@ class Tape(Recorder):
         """
         table = self.parameter(f"{name}.weight", (rows, width), role, split=split)
         shape = positions.shape if positions else (b, self.run.tokens)
-        kept = (positions,) if positions and not self.run.frozen else ()
-        rows_of_tokens = self.make(
-            name, (*shape, width), self.run.stored,
-            of=(table,), rule=gradients.lookup(table), saved=kept,
-        )  # fmt: skip
+        facts = {}
+        if not self.run.frozen:
+            kept = (positions,) if positions else ()
+            facts = {"of": (table,), "rule": gradients.lookup(table), "saved": kept}
+        rows_of_tokens = self.make(name, (*shape, width), self.run.stored, **facts)
         return self._append("embedding", (), rows_of_tokens, [table])
+
+    def ask(self, x) -> None:
+        """Ask for the gradient of the embedding's output, if its table is frozen."""
+        if self.run.frozen and self.graph:
+            self.graph.ask(x, self._scope)
 
     def positions(self) -> Activation:
         """Number the tokens of a sequence, after those that are cached: (1, s)."""
@@ -138,15 +144,18 @@ class Tape(Recorder):
             )  # fmt: skip
             kept = [weight] if self.run.frozen else [read, weight]
             edges = (weight, read)
+            facts = {"of": edges, "rule": gradients.linear(*used), "saved": kept}
         else:
-            edges, kept = self.factors(x, *used)
-        output = self.make(
-            name, (*x.shape[:-1], width), "fp32" if wide else "bf16", of=edges,
-            rule=gradients.linear(*used), saved=kept, product=True,
+            facts = self.multiplied(x, *used)
+        product = partial(
+            self.make, name, (*x.shape[:-1], width), "fp32" if wide else "bf16",
+            product=True, **facts,
         )  # fmt: skip
         adapters = self.run.adapters
         if adapters and self._scope.prefix + name in adapters.modules:
-            output = adapters.around(self, x, name, output)
+            output = adapters.around(self, x, name, product)
+        else:
+            output = product()
         if by_head is not None:
             output = self.look(output, gradients.sorted_by_token(*by_head))
         if role == "head" and self.run.ranks > 1:
@@ -300,7 +309,7 @@ class Tape(Recorder):
 
     def add(self, x, y) -> Activation:
         """x + y, y perhaps for all sequences alike; nothing is saved."""
-        alike = x.shape == y.shape
+        alike = x.shape == y.shape or not y.node
         rule = gradients.same if alike else gradients.same_for_all(y.shape)
         wide = "fp32" in (x.dtype, y.dtype)
         dtype = "fp32" if wide else x.dtype

@@ -1,9 +1,11 @@
 """The peak of a training step: forward, loss, backward and optimizer step."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from .activations import check_described
+from .activations import adapters_of, check_described
+from .adapters import ALL_LINEAR
 from .backward import backward
 from .dominance import undominated
 from .errors import ConfigError, choose
@@ -21,6 +23,7 @@ FAMILIES = (
     "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "opt",
     "phi3", "glm4", "mixtral", "qwen3_moe", "deepseek_v2", "deepseek_v3", "kimi_k2",
 )  # fmt: skip
+ADAPTED = FAMILIES[:7]
 KERNELS = ("eager", "flash", "efficient", "math")
 RECOMPUTE = ("none", "full", "core_attention", "matmuls")
 IMPLEMENTATIONS = ("foreach", "fused")
@@ -41,6 +44,11 @@ def training_peak(
     step: str = "first",
     micro_step: str = "first",
     chunks: int | None = None,
+    frozen: bool = False,
+    lora: int | None = None,
+    targets: "str | Iterable[str]" = ALL_LINEAR,
+    lora_dropout: float = 0,
+    adapters: str = "fp32",
 ) -> Peak:
     """Return the peak of a training step: forward, loss, backward, optimizer step.
 
@@ -70,6 +78,10 @@ def training_peak(
             that are there.
         chunks: how many chunks a chunked or fused loss divides the tokens into; None:
             as many as PyTorch's fused loss takes by itself on a GPU.
+        frozen, lora, targets, lora_dropout, adapters: what is trained, in bf16, by a
+            plain or chunked loss, in the first seven of these models. As in `training_activations`, a gradient of the
+            embedding's output is asked for. Where there are no adapters it is the only
+            one, and optimizer="none".
 
     Returns:
         A peak with the free symbols b and s, in bytes.
@@ -85,10 +97,15 @@ def training_peak(
     steps = choose("step", step, {"first": False, "later": True})
     later = choose("micro_step", micro_step, MICRO_STEPS)
     choose("implementation", implementation, dict.fromkeys(IMPLEMENTATIONS))
+    trained = {"lora": lora, "targets": targets}
     every = training_moments(
-        model, attention, recompute, precision, profile, loss, micro_step, chunks
-    )
-    states = _states(model, RECIPES[precision], optimizer)
+        model, attention, recompute, precision, profile, loss, micro_step, chunks,
+        frozen, **trained, lora_dropout=lora_dropout, adapters=adapters,
+    )  # fmt: skip
+    if lora is None:
+        states = _states(model, RECIPES[precision], optimizer, frozen)
+    else:
+        states = _states(model, adapters, optimizer, base="bf16", **trained)
     before = states.select(part="weights")
     if steps:
         before += states.select(part="optimizer")
@@ -111,6 +128,11 @@ def training_moments(
     loss: str = "plain",
     micro_step: str = "first",
     chunks: int | None = None,
+    frozen: bool = False,
+    lora: int | None = None,
+    targets: "str | Iterable[str]" = ALL_LINEAR,
+    lora_dropout: float = 0,
+    adapters: str = "fp32",
 ) -> dict[str, Ledger]:
     """Return what is alive after each kernel of a forward and backward, in order.
 
@@ -127,13 +149,15 @@ def training_moments(
     >>> len(moments), moments["lm_head"].evaluate(b=1, s=64)
     (383, 148757408)
     """
-    run = _run(model, attention, recompute, precision, profile, loss)
+    run = _run(model, attention, recompute, precision, profile, loss, frozen, lora)
+    chosen = adapters_of(model, lora, targets, lora_dropout, adapters)
+    run = replace(run, frozen=frozen or chosen is not None, adapters=chosen)
     later = choose("micro_step", micro_step, MICRO_STEPS)
     timeline = _timeline(model, run, _loss(loss, chunks), later)
     return timeline.ledgers((b, s))
 
 
-def _run(model, attention, recompute, precision, profile, loss) -> Run:
+def _run(model, attention, recompute, precision, profile, loss, frozen, lora) -> Run:
     allowed = {
         "model_type": (model.model_type, FAMILIES),
         "attention": (attention, KERNELS),
@@ -146,6 +170,15 @@ def _run(model, attention, recompute, precision, profile, loss) -> Run:
         allowed["precision"] = (precision, ("bf16",))
     if precision == "autocast":
         allowed["attention"] = (attention, KERNELS[:-1])
+    if not isinstance(frozen, bool):
+        raise ConfigError("frozen", frozen, "must be True or False")
+    if frozen or lora is not None:
+        allowed |= {
+            "model_type": (model.model_type, ADAPTED),
+            "recompute": (recompute, RECOMPUTE[:-1]),
+            "precision": (precision, ("bf16",)),
+            "loss": (loss, [each for each in allowed["loss"][1] if each != "fused"]),
+        }
     for argument, (value, derived) in allowed.items():
         if value not in derived:
             rule = f"its peak is not derived yet; there are: {', '.join(derived)}"
@@ -184,11 +217,17 @@ def _loss(loss: str, chunks):
     return partial(LOSSES[loss], chunks=chunks)
 
 
-def _states(model, recipe: str, optimizer: str) -> Ledger:
+def _states(
+    model, recipe: str, optimizer: str, frozen: bool = False, **trained
+) -> Ledger:
+    if frozen and optimizer != "none":
+        rule = "must be 'none' with frozen=True and no adapters: nothing is trained"
+        raise ConfigError("optimizer", optimizer, rule)
     if optimizer != "none":
-        return training_states(model, recipe, optimizer)
-    states = training_states(model, recipe, "sgd")
-    return states.select(part="weights") + states.select(part="gradients")
+        return training_states(model, recipe, optimizer, **trained)
+    states = training_states(model, recipe, "sgd", **trained)
+    kept = states.select(part="weights")
+    return kept if frozen else kept + states.select(part="gradients")
 
 
 def _transients(states: Ledger, optimizer: str, implementation: str):

@@ -18,6 +18,7 @@ def forward(tape: Tape, model) -> Activation:
 def body(tape: Tape, model) -> tuple[Activation, Parameter]:
     """All but the head: the normed hidden states, and the embedding's matrix."""
     tokens = tape.embedding("transformer.wte", model.V, model.h)
+    tape.ask(tokens)
     embedding = tape.parameters[0]
     numbers = tape.positions()
     positions = tape.embedding(

@@ -39,6 +39,7 @@ def body(tape: Tape, model, attend, mixture) -> tuple[Activation, Parameter]:
     embedding = tape.parameters[0]
     if model.scaled_embedding:
         embedded = tape.scale(embedded)
+    tape.ask(embedded)
     positions = tape.positions()
     mask = tape.mask()
     width = model.d_r or model.d

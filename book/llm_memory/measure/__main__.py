@@ -44,6 +44,8 @@ MEASUREMENTS = {
     "rank_steps": ranks.measure,
     "training_peaks": peaks.measure_training,
     "training_moments": peaks.measure_moments,
+    "adapter_peaks": peaks.measure_adapters,
+    "adapter_moments": peaks.measure_adapter_moments,
     "loss_peaks": peaks.measure_losses,
     "optimizer_peaks": peaks.measure_optimizer,
     "profiler": profiler.measure,

@@ -10,7 +10,7 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from . import activations, cases, framework, losses
-from .cases import experts, mixed, relatives
+from .cases import adapted, experts, mixed, relatives
 from .cases import inference as inference_cases
 from .live import Live
 
@@ -101,6 +101,20 @@ def measure_moments() -> dict:
     """Return what is alive after every operation of a step of one layer."""
     every = cases.moments() | experts.moments() | mixed.moments() | relatives.moments()
     return {name: case | moments(**case) for name, case in every.items()}
+
+
+def measure_adapters() -> dict:
+    """Return both peaks of first and later steps with adapters."""
+    every = adapted.peaks(random.Random(5))
+    return {
+        f"{number}: {case['config']['model_type']}": case | training(**case)
+        for number, case in enumerate(every)
+    }
+
+
+def measure_adapter_moments() -> dict:
+    """Return what is alive after every operation of a step with adapters."""
+    return {name: case | moments(**case) for name, case in adapted.moments().items()}
 
 
 def moments(**case) -> dict:

@@ -69,7 +69,7 @@ def training_peaks(rng):
     for _ in range(20):
         yield step_case(random_gpt2(rng), rng, CHOICES["matmuls"])
     for _ in range(60):
-        yield _random_step(rng, _random_choices(rng) | {"precision": "autocast"})
+        yield _random_step(rng, random_choices(rng) | {"precision": "autocast"})
     for _ in range(20):
         yield _random_step(rng, STEPS["autocast matmuls"])
     for _ in range(40):
@@ -87,7 +87,7 @@ def step_case(config: dict, rng, choices=None) -> dict:
     """Give a step of a config; None: choices at random."""
     return {
         "config": config,
-        "choices": choices or _random_choices(rng),
+        "choices": choices or random_choices(rng),
         "b": rng.choice((1, 1, 2, 3)),
         "s": rng.choice(PEAK_SIZES),
         "micro_steps": rng.choice((1, 1, 2)),
@@ -95,7 +95,7 @@ def step_case(config: dict, rng, choices=None) -> dict:
 
 
 def _gemma_step(rng) -> dict:
-    config, choices = random_gemma(rng), _random_choices(rng)
+    config, choices = random_gemma(rng), random_choices(rng)
     if config.get("attn_logit_softcapping"):
         choices["attention"] = "eager"
     return step_case(
@@ -103,7 +103,7 @@ def _gemma_step(rng) -> dict:
     )
 
 
-def _random_choices(rng) -> dict:
+def random_choices(rng) -> dict:
     recompute = rng.choice(("none", "none", "full", "core_attention"))
     kernels = ("eager",) if recompute == "core_attention" else PEAK_KERNELS
     return PLAIN | {"attention": rng.choice(kernels), "recompute": recompute}

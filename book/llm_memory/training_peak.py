@@ -78,10 +78,10 @@ def training_peak(
             that are there.
         chunks: how many chunks a chunked or fused loss divides the tokens into; None:
             as many as PyTorch's fused loss takes by itself on a GPU.
-        frozen, lora, targets, lora_dropout, adapters: what is trained, in bf16, by a
-            plain or chunked loss, in the first seven of these models. As in `training_activations`, a gradient of the
-            embedding's output is asked for. Where there are no adapters it is the only
-            one, and optimizer="none".
+        frozen, lora, targets, lora_dropout, adapters: what is trained, in bf16 and by a
+            plain or chunked loss, of the first seven of these models. As in
+            `training_activations`, a gradient of the embedding's output is asked for.
+            Where there are no adapters it is the only one, and optimizer="none".
 
     Returns:
         A peak with the free symbols b and s, in bytes.

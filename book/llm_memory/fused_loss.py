@@ -81,12 +81,16 @@ def _shares(tape, rows) -> tuple:
 
 
 def _one_chunk(tape, size, width, classes, variables: dict) -> None:
-    """Run a chunk; what its variables hold lives until the next one sets them."""
+    """Run a chunk; what its variables hold lives until the next one sets them.
+
+    Of no rows it makes nothing.
+    """
+    one = Min(1, size)
     chosen = tape.make("logits of the labels", (size, 1), "fp32")
-    part = tape.make("part of the loss", (), "fp32")
+    part = tape.make("part of the loss", (one,), "fp32")
     del chosen, part
     variables["sums"] = tape.make("sums of exponentials", (size,), "fp32")
-    part = tape.make("part of the loss", (), "fp32")
+    part = tape.make("part of the loss", (one,), "fp32")
     del part
     variables["narrow"] = tape.make("probabilities in bf16", (size, classes))
     rows = tape.make("rows of the weight", (size, width))

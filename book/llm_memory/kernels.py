@@ -11,7 +11,7 @@ from functools import cache
 
 from sympy import And, Eq, Expr, Ne, Not, Or, Piecewise, ceiling, false, true
 
-from . import gradients
+from . import attention_gradients, gradients
 from .errors import ConfigError, choose
 from .symbols import b, s, t
 
@@ -89,7 +89,7 @@ class Heads:
         A single head is not copied but read again and again.
         """
         single, same, viewed = _shared(self.a, self.k)
-        rule = gradients.shared_heads(x.shape, same)
+        rule = attention_gradients.shared_heads(x.shape, same)
         return self._all_heads(x, x, single, viewed, rule)
 
     def narrow(self, x, original):
@@ -198,7 +198,7 @@ def eager(heads: Heads) -> tuple:
     scores = tape.make(
         "scores", square,
         of=(left, right),
-        rule=gradients.batched_product(heads.all_heads(heads.keys)),
+        rule=attention_gradients.batched_product(heads.all_heads(heads.keys)),
         saved=(left, right),
     )  # fmt: skip
     del left, right, narrow, queries
@@ -225,11 +225,11 @@ def eager(heads: Heads) -> tuple:
     by_head = tape.make(
         "attention by head", heads.shape,
         of=(left, right),
-        rule=gradients.batched_product(heads.all_heads(heads.values)),
+        rule=attention_gradients.batched_product(heads.all_heads(heads.values)),
         saved=(left, right),
     )  # fmt: skip
     del left, right
-    by_head = tape.look(by_head, gradients.sorted_by_head(heads.a))
+    by_head = tape.look(by_head, attention_gradients.sorted_by_head(heads.a))
     output = tape.copy(by_head, "attention", unless=heads.one_row)
     return output, weights
 
@@ -280,7 +280,7 @@ def _math(heads: Heads, keys, values):
     scores = tape.make(
         "scores", square, "fp32",
         of=(left, right),
-        rule=gradients.batched_product(heads.all_heads(heads.keys)),
+        rule=attention_gradients.batched_product(heads.all_heads(heads.keys)),
         saved=(left, right),
     )  # fmt: skip
     del left, right, keys_scaled
@@ -298,11 +298,11 @@ def _math(heads: Heads, keys, values):
     by_head = tape.make(
         "attention by head", heads.shape, "fp32",
         of=(weights, right),
-        rule=gradients.batched_product(heads.all_heads(heads.values)),
+        rule=attention_gradients.batched_product(heads.all_heads(heads.values)),
         saved=(weights, right),
     )  # fmt: skip
     del right
-    by_head = tape.look(by_head, gradients.sorted_by_head(heads.a))
+    by_head = tape.look(by_head, attention_gradients.sorted_by_head(heads.a))
     rule = gradients.cast("fp32")
     output = tape.make("attention by head", heads.shape, of=(by_head,), rule=rule)
     del narrow
@@ -350,7 +350,7 @@ def efficient(heads: Heads) -> tuple:
 def _fused(heads: Heads, inputs, kept, product=False):
     return heads.tape.make(
         "attention", heads.shape,
-        of=inputs, rule=gradients.fused_attention, saved=(*inputs, *kept),
+        of=inputs, rule=attention_gradients.fused_attention, saved=(*inputs, *kept),
         saves_output=True, product=product,
     )  # fmt: skip
 

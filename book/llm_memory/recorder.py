@@ -197,7 +197,7 @@ class Recorder:
 
     def parameter_gradient(self, parameter) -> Activation:
         """Run the kernel that makes a parameter's gradient."""
-        name, kind = f"{parameter.name}.grad", parameter.dtype or self.run.stored
+        name, kind = f"{parameter.name}.grad", self._dtype_of(parameter)
         new = self._new(name, parameter.shape, kind, "", GRADIENTS)
         self._watch(new)
         self._record(new)
@@ -205,9 +205,12 @@ class Recorder:
 
     def factor_gradient(self, parameter, dtype) -> Activation:
         """As `parameter_gradient`, of what a product read: the parameter, or a copy."""
-        if self.run.stored == dtype:
+        if self._dtype_of(parameter) == dtype:
             return self.parameter_gradient(parameter)
         return self.gradient(f"of {parameter.name}", parameter.shape, dtype)
+
+    def _dtype_of(self, parameter) -> str:
+        return parameter.dtype or self.run.stored
 
     def _node(self, rule, of, saved, saves=False, keeps_parameter=False):
         if self.graph is None:

@@ -1,6 +1,6 @@
 """The kernels of rotary position embeddings: the tables, and what turns by them."""
 
-from . import gradients, part_gradients
+from . import attention_gradients, gradients, part_gradients
 
 
 def tables(tape, rows, width, dtype: str):
@@ -54,7 +54,7 @@ def rotate_complex(tape, several, table):
     for x, each in zip(several, wide, strict=True):
         turned = tape.make(
             f"{x.name} turned", x.shape, "fp32", "",
-            of=(each,), rule=gradients.conjugated, saved=(table,),
+            of=(each,), rule=attention_gradients.conjugated, saved=(table,),
         )  # fmt: skip
         turned = tape.by_head(turned, x.shape[-1] / (2 * pairs))
         result.append(
@@ -77,7 +77,7 @@ def rotate(tape, x, cos, sin):
     del turned
     output = tape.make(
         f"{x.name} rotated", x.shape, cos.dtype, prefix="",
-        of=(x, x), rule=gradients.rotation(x.dtype), saved=(cos, sin),
+        of=(x, x), rule=attention_gradients.rotation(x.dtype), saved=(cos, sin),
     )  # fmt: skip
     del by_cos, by_sin
     return output
@@ -143,7 +143,7 @@ def rotate_pairs(tape, x, both, cos, sin):
         return tape.make(f"{name} half", one.shape, x.dtype, of=products, rule=rule)
 
     parts = [
-        half("first", one, other, gradients.difference),
+        half("first", one, other, attention_gradients.difference),
         half("second", other, one, gradients.same),
     ]
     rule = part_gradients.apart([each.shape for each in parts])

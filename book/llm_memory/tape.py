@@ -13,7 +13,14 @@ from math import prod
 
 from sympy import Eq, Expr, Min, false, sympify
 
-from . import experts, gradients, norms, part_gradients, rotary
+from . import (
+    attention_gradients,
+    experts,
+    gradients,
+    norms,
+    part_gradients,
+    rotary,
+)
 from .errors import choose
 from .functions import FUNCTIONS, TIMED, of_input
 from .kernels import KERNELS, RECOMPUTES_SCORES, Heads, mask, recomputed
@@ -157,7 +164,7 @@ class Tape(Recorder):
         else:
             output = product()
         if by_head is not None:
-            output = self.look(output, gradients.sorted_by_token(*by_head))
+            output = self.look(output, attention_gradients.sorted_by_token(*by_head))
         if role == "head" and self.run.ranks > 1:
             output = self.gather(output)
         tied = [shared] if shared else []
@@ -381,7 +388,7 @@ class Tape(Recorder):
         """As `join`, one after the other in place; the second is one for all heads."""
         one, other = inputs
         alone = Eq(heads, 1)
-        every = self.look(other, gradients.shared_heads(other.shape, alone))
+        every = self.look(other, attention_gradients.shared_heads(other.shape, alone))
         wide = (*other.shape[:-1], heads * other.shape[-1])
         made = self.make(name, shape, of=(one,), rule=part_gradients.filled(one.shape))
         node = self._node(part_gradients.filled_over(wide), (every, made), ())
@@ -404,13 +411,13 @@ class Tape(Recorder):
         """The same; where its gradient comes sorted by head, it is sorted by token."""
         if self.run.attention in RECOMPUTES_SCORES:
             return x
-        return self.look(x, gradients.sorted_by_token(heads))
+        return self.look(x, attention_gradients.sorted_by_token(heads))
 
     def by_head(self, x, heads) -> Activation:
         """As `by_token`, the other way round."""
         if self.run.attention not in RECOMPUTES_SCORES:
             return x
-        return self.look(x, gradients.put_by_head(heads))
+        return self.look(x, attention_gradients.put_by_head(heads))
 
     def look(self, x, rule=None, name=None, shape=None, node=None) -> Activation:
         """The same memory in another way; `rule` if its backward makes something.

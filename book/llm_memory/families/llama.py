@@ -4,7 +4,7 @@ Shapes use the letters of `symbols`. Sources: the modeling files of transformers
 config classes `data/fields.json` names.
 """
 
-from .. import gradients
+from .. import attention_gradients
 from ..kernels import CAPPING
 from ..operations import Activation, Cached, Parameter
 from ..tape import Tape
@@ -99,7 +99,7 @@ def attention(tape: Tape, model, layers, x: Activation, tables) -> tuple:
         )
         sorts = [(a,), (k,), tape.values_by_head(a, k)]
         q, key, value = (
-            tape.look(each, gradients.sorted_by_token(*by)) if by else each
+            tape.look(each, attention_gradients.sorted_by_token(*by)) if by else each
             for each, by in zip((q, key, value), sorts, strict=True)
         )
     else:

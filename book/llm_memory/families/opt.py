@@ -3,7 +3,7 @@
 Source: Zhang et al. (2022) and transformers' modeling_opt.py.
 """
 
-from .. import gradients
+from .. import attention_gradients
 from ..kernels import RECOMPUTES_SCORES
 from ..operations import Activation, Cached
 from ..symbols import b
@@ -70,7 +70,7 @@ def attention(tape: Tape, model, x: Activation) -> tuple:
     q = tape.by_token(tape.scale(q), a)
     key = tape.linear(x, "k_proj", h, bias=bias, split="output", heads=(a,))
     if tape.run.attention not in RECOMPUTES_SCORES:
-        key = tape.look(key, gradients.sorted_by_row)
+        key = tape.look(key, attention_gradients.sorted_by_row)
     value = tape.linear(x, "v_proj", h, bias=bias, split="output", heads=(a,))
     value = tape.by_token(value, a)
     key, value = tape.cache(

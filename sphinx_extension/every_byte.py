@@ -5,6 +5,7 @@ written (see `every_byte_page`), and what no page loads is not kept in the site.
 """
 
 import hashlib
+import pickle
 import re
 import shutil
 import sys
@@ -21,6 +22,7 @@ from every_byte_page import repair
 from every_byte_search import Words
 from every_byte_terms import link_terms, list_index
 from sphinx import search
+from sphinx.application import ENV_PICKLE_FILENAME
 from sphinx.jinja2glue import BuiltinTemplateLoader
 
 HERE = Path(__file__).parent
@@ -90,6 +92,16 @@ def skip_foreign(app, what, name, obj, skip, options):
         return True
 
 
+def store_search(app, exception):
+    """Store the environment again: pages that are written later are still searched.
+
+    Sphinx stores it when pages are read, and finds their terms when they are written.
+    """
+    if exception is None and app.builder.name == "html":
+        with open(Path(app.doctreedir, ENV_PICKLE_FILENAME), "wb") as file:
+            pickle.dump(app.env, file, pickle.HIGHEST_PROTOCOL)
+
+
 def finish(app, exception):
     """Copy MathJax, drop what no page loads, and lead on from old addresses."""
     if exception or app.builder.format != "html":
@@ -138,5 +150,6 @@ def setup(app):
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)
     app.connect("autodoc-process-docstring", split_shared, priority=600)
     app.connect("html-page-context", add_links)
+    app.connect("build-finished", store_search)
     app.connect("build-finished", finish, priority=400)  # before the toc's redirect
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

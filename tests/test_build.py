@@ -76,6 +76,17 @@ def test_a_change_of_style_alone_reaches_the_site(small_book):
     assert ".a-new-rule" in copy.read_text("utf-8")
 
 
+def test_a_page_that_is_not_written_again_is_still_searched(tmp_path):
+    book = make_book(tmp_path)
+    toc, terms = book / "_toc.yml", book / "book" / "glossary.md"
+    toc.write_text(toc.read_text("utf-8") + "chapters: [{file: book/glossary}]\n")
+    terms.write_text("# Glossary\n\n```{glossary}\na term\n  Its meaning.\n```\n")
+    for line in ("first", "second"):
+        assert build(book, line).returncode == 0
+        index = (book / "_build" / "html" / "searchindex.js").read_text("utf-8")
+        assert re.search(r'"indexentries": *{"a term"', index), line
+
+
 def test_a_page_is_repaired():
     page = repair(
         "<html><head><meta charset='utf-8'/><script>kernelName = 'x'</script>"

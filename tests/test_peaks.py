@@ -1,7 +1,5 @@
 """Peaks equal what PyTorch has alive, on real and on random shapes."""
 
-from itertools import accumulate
-
 import pytest
 import sympy
 
@@ -40,19 +38,6 @@ RECOMPUTED_UNDER_AUTOCAST = [
 ]
 
 
-@pytest.mark.parametrize("name", INFERENCE)
-def test_inference_peaks_at_what_transformers_has_alive(name):
-    case = INFERENCE[name]
-    model, batch = load_model(case["config"]), case["b"]
-    mask = case.get("mask", "given")
-    if case["phase"] == "prefill":
-        peak = prefill_peak(model, case["attention"], case["logits"], mask=mask)
-        assert peak.evaluate(b=batch, s=case["tokens"]) == case["peak"]
-    else:
-        peak = decode_peak(model, case["attention"], mask=mask)
-        assert peak.evaluate(b=batch, t=case["tokens"]) == case["peak"]
-
-
 @pytest.mark.parametrize("name", TRAINING)
 def test_training_peaks_at_what_pytorch_has_alive(name):
     case = TRAINING[name]
@@ -65,19 +50,6 @@ def test_training_peaks_at_what_pytorch_has_alive(name):
     measured = max(case["forward"], case["backward"])
     parameters = weights(model, STORED[choices["precision"]]).bytes
     assert peak.evaluate(**sizes) == parameters + measured
-
-
-@pytest.mark.parametrize("name", MOMENTS)
-def test_after_every_operation_what_pytorch_has_is_alive(name):
-    """PyTorch tells it once per operation, which may make several tensors."""
-    case = MOMENTS[name]
-    choices = dict(case["choices"])
-    choices |= {key: case[key] for key in ("loss", "chunks") if key in case}
-    moments = training_moments(load_model(case["config"]), **choices)
-    alive = [each.evaluate(b=case["b"], s=case["s"]) for each in moments.values()]
-    last = [end - 1 for end in accumulate(case["made"])]
-    assert last[-1] == len(alive) - 1
-    assert [alive[index] for index in last] == case["alive"]
 
 
 def test_random_cases_are_many_and_reach_the_corners():

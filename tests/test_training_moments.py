@@ -1,0 +1,24 @@
+"""Every recorded step of one layer, after each of its operations."""
+
+from itertools import accumulate
+
+import pytest
+
+from llm_memory import load_model
+from llm_memory.check import record
+from llm_memory.training_peak import training_moments
+
+MOMENTS = record("training_moments")["cases"]
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_after_every_operation_what_pytorch_has_is_alive(name):
+    """PyTorch tells it once per operation, which may make several tensors."""
+    case = MOMENTS[name]
+    choices = dict(case["choices"])
+    choices |= {key: case[key] for key in ("loss", "chunks") if key in case}
+    moments = training_moments(load_model(case["config"]), **choices)
+    alive = [each.evaluate(b=case["b"], s=case["s"]) for each in moments.values()]
+    last = [end - 1 for end in accumulate(case["made"])]
+    assert last[-1] == len(alive) - 1
+    assert [alive[index] for index in last] == case["alive"]

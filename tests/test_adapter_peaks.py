@@ -1,7 +1,5 @@
 """Peaks of steps with adapters equal what PyTorch has alive with peft's."""
 
-from itertools import accumulate
-
 import pytest
 
 from llm_memory import (
@@ -46,16 +44,6 @@ def adapters_of(model, choices):
     trained = {key: choices[key] for key in ("lora", "targets")}
     states = training_states(model, choices["adapters"], "sgd", **trained)
     return states.select(part="gradients").bytes  # which are alike
-
-
-@pytest.mark.parametrize("name", MOMENTS)
-def test_after_every_operation_what_pytorch_has_is_alive(name):
-    case = MOMENTS[name]
-    moments = training_moments(load_model(case["config"]), **choices_of(case))
-    alive = [each.evaluate(b=case["b"], s=case["s"]) for each in moments.values()]
-    last = [end - 1 for end in accumulate(case["made"])]
-    assert last[-1] == len(alive) - 1
-    assert [alive[index] for index in last] == case["alive"]
 
 
 def test_cases_are_many_and_reach_the_corners():

@@ -1,4 +1,4 @@
-"""Every recorded step of one layer, after each of its operations."""
+"""Every recorded small step, with adapters too, after each of its operations."""
 
 from itertools import accumulate
 
@@ -8,7 +8,12 @@ from llm_memory import load_model
 from llm_memory.check import record
 from llm_memory.training_peak import training_moments
 
-MOMENTS = record("training_moments")["cases"]
+RECORDS = [record(f"{name}_moments")["cases"] for name in ("training", "adapter")]
+MOMENTS = {name: case for cases in RECORDS for name, case in cases.items()}
+
+
+def test_no_two_steps_have_one_name():
+    assert len(MOMENTS) == sum(map(len, RECORDS))
 
 
 @pytest.mark.parametrize("name", MOMENTS)

@@ -3,15 +3,8 @@
 from itertools import product
 
 from .forwards import ADAPTED, CHOICES, is_described
-from .models import (
-    PEAK_FAMILIES,
-    configs,
-    random_config,
-    random_gemma,
-    random_gpt2,
-    shallow,
-)
-from .steps import random_choices, step_case
+from .models import PEAK_FAMILIES, configs, random_config, random_gemma, random_gpt2
+from .steps import random_choices, small_step, step_case
 from .trained import DESCRIBED, TRAINED
 
 FEW = ["q_proj", "v_proj"]
@@ -41,12 +34,9 @@ def moments() -> dict[str, dict]:
     """
     every = tuple(product(KERNELS, WAYS, MOMENTS))
     cases = {
-        f"{model}, {kernel}, {way}": {
-            "config": shallow(TRAINED[model], 1),
-            "choices": WAYS[way] | CHOICES[kernel],
-            "b": 2,
-            "s": 5,
-        }
+        f"{model}, {kernel}, {way}": small_step(
+            TRAINED[model], WAYS[way] | CHOICES[kernel]
+        )
         for kernel, way, model in every[::3]
     }
     chunked = {
@@ -59,21 +49,16 @@ def moments() -> dict[str, dict]:
         )
         for chunks in (1, 3)
     }
-    return (
-        cases
-        | chunked
-        | {
-            f"{model}, {kernel}, {way}": {
-                "config": shallow((TRAINED | DESCRIBED)[model], 1),
-                "choices": _of_model(model, WAYS[way]) | CHOICES[kernel],
-                "b": 2,
-                "s": 5,
-            }
-            for model in OTHERS
-            for kernel, way in tuple(product(KERNELS, WAYS))[::5]
-            if is_described((TRAINED | DESCRIBED)[model], CHOICES[kernel])
-        }
-    )
+    described = TRAINED | DESCRIBED
+    others = {
+        f"{model}, {kernel}, {way}": small_step(
+            described[model], _of_model(model, WAYS[way]) | CHOICES[kernel]
+        )
+        for model in OTHERS
+        for kernel, way in tuple(product(KERNELS, WAYS))[::5]
+        if is_described(described[model], CHOICES[kernel])
+    }
+    return cases | chunked | others
 
 
 def _of_model(model: str, way: dict) -> dict:

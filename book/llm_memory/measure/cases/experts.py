@@ -3,7 +3,7 @@
 from .forwards import CHOICES
 from .inference import random_moe
 from .models import configs, shallow
-from .steps import step_case
+from .steps import small_step, step_case
 from .trained import MIXTRAL, QWEN3_MOE
 
 # (model, choice, batch, tokens)
@@ -31,12 +31,7 @@ def training_peaks(rng):
 def moments() -> dict[str, dict]:
     """Return steps of one layer, of which every operation is recorded."""
     return {
-        f"{name}, {choice}": {
-            "config": shallow(config, 1),
-            "choices": CHOICES[choice],
-            "b": 2,
-            "s": 5,
-        }
+        f"{name}, {choice}": small_step(config, CHOICES[choice])
         for name, config in MOMENTS.items()
         for choice in ("eager", "flash", "efficient", "full", "core")
     }

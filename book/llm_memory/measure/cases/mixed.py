@@ -3,7 +3,7 @@
 from .forwards import CHOICES
 from .inference import kernels_of, random_latent, random_moe
 from .models import configs, shallow
-from .steps import step_case
+from .steps import small_step, step_case
 from .switches import SMALL
 from .trained import DEEPSEEK, QWEN3_MOE
 
@@ -90,12 +90,7 @@ def second_layer_peaks():
 def moments() -> dict[str, dict]:
     """Return steps of a layer of each kind, of which every operation is recorded."""
     return {
-        f"{name}, {choice}": {
-            "config": config,
-            "choices": CHOICES[choice],
-            "b": 2,
-            "s": 5,
-        }
+        f"{name}, {choice}": small_step(config, CHOICES[choice], layers=2)
         for every, kernel in ((MOMENTS, "flash"), (LATENT_MOMENTS, "math"))
         for name, config in every.items()
         for choice in ("eager", kernel, "efficient", "full", "core")

@@ -1,8 +1,8 @@
 """The cases of training steps of Phi-3, GLM-4 and OPT."""
 
 from .forwards import CHOICES, is_described
-from .models import random_config, shallow
-from .steps import STEPS, step_case
+from .models import random_config
+from .steps import STEPS, small_step, step_case
 from .trained import DESCRIBED
 
 MOMENTS = (
@@ -28,12 +28,7 @@ def training_peaks(rng):
 def moments() -> dict[str, dict]:
     """Return steps of one layer, of which every operation is recorded."""
     return {
-        f"{name}, {choice}": {
-            "config": shallow(DESCRIBED[name], 1),
-            "choices": choices,
-            "b": 2,
-            "s": 5,
-        }
+        f"{name}, {choice}": small_step(DESCRIBED[name], choices)
         for name in MOMENTS
         for choice, choices in STEPS.items()
         if is_described(DESCRIBED[name], choices)

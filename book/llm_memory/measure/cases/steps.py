@@ -141,6 +141,13 @@ STEPS |= {
     "math": CHOICES["math"],
     "math full": CHOICES["math"] | {"recompute": "full"},
 }
+
+
+def small_step(config: dict, choices: dict, layers: int = 1) -> dict:
+    """Return a step of few layers and tokens, of which every operation is recorded."""
+    return {"config": shallow(config, layers), "choices": choices, "b": 2, "s": 5}
+
+
 MOMENTS = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt2 no dropout")
 MOMENTS += ("gemma2", "gemma2 uncapped", "gemma3_text")
 
@@ -148,12 +155,7 @@ MOMENTS += ("gemma2", "gemma2 uncapped", "gemma3_text")
 def moments() -> dict[str, dict]:
     """Return training steps of one layer, of which every operation is recorded."""
     plain = {
-        f"{model}, {choice}": {
-            "config": shallow((TRAINED | DESCRIBED)[model], 1),
-            "choices": choices,
-            "b": 2,
-            "s": 5,
-        }
+        f"{model}, {choice}": small_step((TRAINED | DESCRIBED)[model], choices)
         for model in MOMENTS
         for choice, choices in STEPS.items()
         if is_described((TRAINED | DESCRIBED)[model], choices)

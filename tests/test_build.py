@@ -94,15 +94,16 @@ def test_a_page_is_repaired():
         "</script></head><body><article><button onclick='window.print()'>p</button>"
         "<i class='fa-solid fa-sun theme-switch'></i><table></table>"
         "<div class='admonition dropdown'><p class='admonition-title'>S"
-        "<a href='#e'>E</a></p><p>text</p></div><pre><span class='k'>if</span> "
-        '<span class="n">x</span></pre></article></body></html>'
+        "<a href='#e'>E</a></p>\n\n  <p>text</p></div><pre><span class='k'>if</span> "
+        '<span class="n">x</span><b>:</b>\n\n  <b>;</b></pre></article></body></html>'
     )
     assert "kernelName" not in page and "fontawesome" not in page
     assert "onclick" not in page and 'data-action="window.print"' in page
     assert 'class="theme-switch icon icon-sun"' in page
     assert '<div class="pst-scrollable-table-container"><table>' in page
     assert '<summary class="admonition-title">SE</summary>' in page
-    assert "</span> x</pre>" in page
+    assert "</span> x<b>:</b>\n\n  <b>;</b></pre>" in page
+    assert "</summary>\n<p>text</p>" in page
     assert page.count("'sha256-") == 1
 
 

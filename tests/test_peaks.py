@@ -22,6 +22,7 @@ from llm_memory.fields import family, table
 from llm_memory.peak import Peak
 from llm_memory.symbols import b, s
 from llm_memory.training_peak import training_moments
+from llm_memory.training_timeline import Place, extremes
 
 INFERENCE = record("inference_peaks")["cases"]
 TRAINING = record("training_peaks")["cases"]
@@ -334,6 +335,13 @@ def test_some_steps_peak_in_the_second_layer():
     for case in cases:
         peak = training_peak(load_model(case["config"]), "flash", optimizer="none")
         assert "backward of layer 2" in peak.at(b=case["b"], s=case["s"])[0]
+
+
+def test_between_two_layers_those_halfway_cannot_be_the_peak():
+    """But where the kind below changes, a layer stands for itself."""
+    below = [(2, 2), (2, 1), (2, 0), (1, 0), (0, 0)]
+    places = [Place("", sympy.false, each, ()) for each in below]
+    assert [each.below for each in extremes(places)] == [(2, 2), (2, 0), (0, 0)]
 
 
 def test_steps_of_two_kinds_of_layers_are_measured_in_their_corners():

@@ -49,8 +49,8 @@ READ = """() => {
     parts: all(".ebx-table tbody tr:first-child").filter(shown).map(cells),
     sum: all(".ebx-table tfoot td").map(cell => cell.textContent),
     units: all(".ebx-table thead th").map(cell => cell.textContent),
-    bars: all(".ebx-bar > g:not([hidden]) > rect:first-child")
-      .map(rect => parseFloat(rect.getAttribute("width"))),
+    bars: all(".ebx-bar > g:not([hidden]) > line:first-child")
+      .map(line => ["x1", "x2"].map(end => parseFloat(line.getAttribute(end)))),
   };
 }"""
 
@@ -201,7 +201,9 @@ def compare(page, values, explorer=DEMO):
     # Parts keep their rows, so that another model does not reorder them.
     assert shown | {"parts": sorted(shown["parts"])} == wanted
     assert len(bars) == len(wanted["parts"])
-    assert 0 <= sum(bars) <= 100.001
+    assert all(start <= end for start, end in bars)
+    assert [start for start, _ in bars] == [0, *(end for _, end in bars)][: len(bars)]
+    assert all(end <= 100 for _, end in bars)
 
 
 def set_controls(page, values):

@@ -220,15 +220,21 @@
     return node;
   }
 
-  // Writing costs a new layout even if nothing differs, so only differences are written.
+  // Writing costs a new layout even if nothing differs, so only differences are written;
+  // and another text node costs new styles, so the one that is there gets other data.
   function setText(node, text) {
-    if (node.textContent !== text) node.textContent = text;
+    const { firstChild, lastChild } = node;
+    if (text && firstChild?.data !== undefined && firstChild === lastChild) {
+      if (firstChild.data !== text) firstChild.data = text;
+    } else if (node.textContent !== text) node.textContent = text;
   }
 
-  // Digits that may wrap after a comma where there is no room.
+  // On a phone there is no room: digits may wrap after a comma.
+  const phone = matchMedia("(max-width: 600px)");
   function setDigits(node, text) {
-    if (node.textContent === text) return;
+    if (!phone.matches) return setText(node, text);
     const groups = text.split(/(?<=,)/);
+    if (node.textContent === text && node.childNodes.length === 2 * groups.length - 1) return;
     node.replaceChildren(...groups.flatMap((group, i) => (i ? [make("wbr"), group] : [group])));
   }
 
@@ -237,7 +243,7 @@
     evaluate,
     exact: {
       NAME, refuse, compile, marked, decimal, unitsFor, inUnit, short, formula,
-      make, setText, setDigits,
+      make, setText, setDigits, phone,
     },
   };
 })();

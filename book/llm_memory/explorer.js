@@ -12,7 +12,7 @@
 
   const {
     NAME, refuse, compile, marked, decimal, unitsFor, inUnit, short, formula,
-    make, setText, setDigits,
+    make, setText, setDigits, phone,
   } = globalThis.EveryByte.exact;
 
   // ---- The spec: read once, every field checked.
@@ -96,6 +96,7 @@
       check(isIndex(part, spec.parts) && isIndex(tree, trees), "form");
       return { part, ...trees[tree] };
     });
+    parts.sort((x, y) => x.part - y.part);
     return { message: "", parts, per: trees[form.per] };
   }
 
@@ -187,14 +188,13 @@
     if (node.getAttribute(name) !== value) node.setAttribute(name, value);
   }
 
-  // All but the listed nodes are hidden.
-  function showOnly(nodes, listed) {
-    nodes.forEach((node, index) => {
-      const isHidden = !listed.has(index);
-      if (node.hasAttribute("hidden") !== isHidden) node.toggleAttribute("hidden", isHidden);
-    });
+  function setHidden(node, isHidden) {
+    if (node.hasAttribute("hidden") !== isHidden) node.toggleAttribute("hidden", isHidden);
   }
-  const partsOf = (form) => new Set(form.parts.map(({ part }) => part));
+
+  // Boxes and rows are not a part's own: showing other parts then costs no new layout tree.
+  const longest = ({ forms }) => Math.max(...forms.map(({ parts }) => parts.length));
+  const upTo = (count, build) => Array.from({ length: count }, build);
 
   function makeControl(control, uid, change) {
     const id = `${uid}-${control.name}`;
@@ -252,7 +252,7 @@
       range.setAttribute("aria-valuetext", `${marked(value)} ${unit}`);
       if (source === exact) return;
       exact.value = String(value);
-      showInvalid(false);
+      if (!hint.hidden) showInvalid(false);
     }
     return { node, show };
   }
@@ -283,17 +283,20 @@
     return draw("defs", {}, ...patterns, over);
   }
 
-  function makeBox(uid, index) {
-    const hatch = `url(#${uid}-hatch-${index % HATCHES.length})`;
-    return draw("g", {},
-      draw("rect", { class: `ebx-fill-${index % 8}`, height: "100%" }),
-      draw("rect", { fill: hatch, height: "100%" }));
+  // A box looks like its part: a colour, a hatch over it. Both are thick lines, because
+  // the ends of a line are no style: moving them computes none.
+  const makeLine = () => draw("line", { y1: "50%", y2: "50%" });
+  const makeBox = () => draw("g", {}, makeLine(), makeLine());
+
+  function paint({ children: [colour, hatch] }, uid, part) {
+    setAttribute(colour, "class", `ebx-colour-${part % 8}`);
+    setAttribute(hatch, "stroke", `url(#${uid}-hatch-${part % HATCHES.length})`);
   }
 
-  function place(box, x, width) {
-    for (const rect of box.children) {
-      setAttribute(rect, "x", `${x}%`);
-      setAttribute(rect, "width", `${width}%`);
+  function place(box, from, to) {
+    for (const line of box.children) {
+      setAttribute(line, "x1", `${from}%`);
+      setAttribute(line, "x2", `${to}%`);
     }
   }
 
@@ -301,7 +304,7 @@
   const percent = (part, of) => (of ? Number((part * 100000n) / of) / 1000 : 0);
 
   function makeBar(spec, uid) {
-    const boxes = spec.parts.map((_, index) => makeBox(uid, index));
+    const boxes = upTo(longest(spec), makeBox);
     const over = draw("rect", { class: "ebx-over", height: "100%", fill: `url(#${uid}-over)` });
     const line = draw("rect", { class: "ebx-line", height: "100%", width: 3 });
     const svg = draw("svg", { class: "ebx-bar", "aria-hidden": "true" },
@@ -309,16 +312,16 @@
     const mark = make("div", { class: "ebx-mark", "aria-hidden": "true" });
     function show({ form, bytes = [], total = 0n, budget, units }) {
       const axis = budget !== undefined && budget > total ? budget : total;
-      showOnly(boxes, partsOf(form));
-      let x = 0n;
+      boxes.forEach((box, i) => setHidden(box, i >= bytes.length));
+      let from = 0n;
       bytes.forEach((count, i) => {
-        place(boxes[form.parts[i].part], percent(x, axis), percent(count, axis));
-        x += count;
+        paint(boxes[i], uid, form.parts[i].part);
+        place(boxes[i], percent(from, axis), percent(from + count, axis));
+        from += count;
       });
-      const isOver = budget !== undefined && total > budget;
-      over.toggleAttribute("hidden", !isOver);
-      line.toggleAttribute("hidden", budget === undefined);
-      mark.hidden = budget === undefined;
+      setHidden(over, budget === undefined || total <= budget);
+      setHidden(line, budget === undefined);
+      setHidden(mark, budget === undefined);
       if (budget === undefined) return;
       const at = percent(budget, axis);
       setAttribute(over, "x", `${at}%`);
@@ -336,8 +339,8 @@
 
   function makeTable(spec, uid) {
     const si = make("th", { scope: "col" }), iec = make("th", { scope: "col" });
-    const rows = spec.parts.map((name, index) => makeRow(name, uid, index, spec.ratio));
-    const foot = makeRow("total", uid, null, spec.ratio);
+    const rows = upTo(longest(spec), () => makeRow(spec, uid));
+    const foot = makeTotal(spec);
     const heads = spec.ratio ? [si] : [make("th", { scope: "col" }, "bytes"), si, iec];
     const table = make("table", { class: "ebx-table" },
       make("caption", {}, spec.ratio?.caption ?? "Bytes by part"),
@@ -345,46 +348,55 @@
       ...rows.map((row) => row.group),
       make("tfoot", {}, foot.node));
     function show({ form, bytes = [], total, units, message }) {
-      table.hidden = message !== undefined;
+      setHidden(table, message !== undefined);
       if (message !== undefined) return;
       setText(si, units.si[0]);
       if (units.iec) setText(iec, units.iec[0]);
-      showOnly(rows.map((row) => row.group), partsOf(form));
-      bytes.forEach((count, i) => {
-        const part = form.parts[i];
-        const isExplained = spec.sliders.length && !spec.ratio;
-        rows[part.part].show(count, units, isExplained ? part : null);
-      });
-      foot.show(total, units, null);
+      rows.forEach((row, i) => setHidden(row.group, i >= bytes.length));
+      bytes.forEach((count, i) => rows[i].show(form.parts[i], count, units));
+      foot.show(total, units);
     }
     return { node: table, show };
   }
 
-  function makeRow(name, uid, index, ratio) {
-    const swatch = index === null ? "" : draw("svg",
-      { class: "ebx-swatch", "aria-hidden": "true" }, makeBox(uid, index));
-    if (swatch) place(swatch.firstChild, 0, 100);
-    const cells = [0, 1, 2].map(() => make("td"));
-    const shown = ratio ? [cells[1]] : cells;
-    const node = make("tr", {}, make("th", { scope: "row" }, swatch, name), ...shown);
-    const small = make("td", { class: "ebx-formula", colspan: 4 });
-    const detail = make("tr", { hidden: "" }, small);
-    const group = make("tbody", {}, node, detail);
-    function show(count, units, part) {
-      if (part) {
-        part.text ??= formula(part.tree);
-        const isShort = part.text.length <= 80 && /[A-Za-z]/.test(part.text);
-        setText(small, isShort ? part.text : "");
-        if (detail.hidden === isShort) {
-          detail.hidden = !isShort;
-          group.classList.toggle("ebx-detailed", isShort);
-        }
-      }
-      setDigits(cells[0], marked(count));
-      setText(cells[1], decimal(count, units.si[1]));
-      if (units.iec) setText(cells[2], decimal(count, units.iec[1]));
+  function makeCells({ ratio }) {
+    const [whole, si, iec] = upTo(3, () => make("td"));
+    function show(count, units) {
+      setDigits(whole, marked(count));
+      setText(si, decimal(count, units.si[1]));
+      if (units.iec) setText(iec, decimal(count, units.iec[1]));
     }
-    return { node, group, show };
+    return { nodes: ratio ? [si] : [whole, si, iec], show };
+  }
+
+  function makeTotal(spec) {
+    const cells = makeCells(spec);
+    const node = make("tr", {}, make("th", { scope: "row" }, "total"), ...cells.nodes);
+    return { node, show: cells.show };
+  }
+
+  function makeRow(spec, uid) {
+    const box = makeBox(), cells = makeCells(spec);
+    place(box, 0, 100);
+    const swatch = draw("svg", { class: "ebx-swatch", "aria-hidden": "true" }, box);
+    const name = make("span"), small = make("td", { class: "ebx-formula", colspan: 4 });
+    const detail = make("tr", { hidden: "" }, small);
+    const group = make("tbody", {},
+      make("tr", {}, make("th", { scope: "row" }, swatch, name), ...cells.nodes), detail);
+    function explain(part) {
+      part.text ??= formula(part.tree);
+      const isShort = part.text.length <= 80 && /[A-Za-z]/.test(part.text);
+      if (isShort) setText(small, part.text);
+      setHidden(detail, !isShort);
+      group.classList.toggle("ebx-detailed", isShort);
+    }
+    function show(part, count, units) {
+      paint(box, uid, part.part);
+      setText(name, spec.parts[part.part]);
+      if (spec.sliders.length && !spec.ratio) explain(part);
+      cells.show(count, units);
+    }
+    return { group, show };
   }
 
   const filled = (text, value) => text.replace("{}", value);
@@ -455,8 +467,11 @@
         + `exactly ${marked(total)} bytes`);
       const [mood, words] = verdict(result, spec.ratio);
       setText(judged, words);
-      judged.dataset.mood = mood;
-      setText(largest, largestText(result, spec.largest, spec.ratio));
+      setAttribute(judged, "data-mood", mood);
+      setHidden(judged, words === "");
+      const search = largestText(result, spec.largest, spec.ratio);
+      setText(largest, search);
+      setHidden(largest, search === "");
       bar.show(result);
       table.show(result);
     }
@@ -508,6 +523,7 @@
     });
     watch.observe(scroller);
     watch.observe(table.node);
+    phone.addEventListener("change", () => table.show(result));
     explorers.set(root, explorer);
     return explorer;
   }

@@ -379,6 +379,30 @@ def test_over_the_budget_is_said_in_words_and_pattern(show):
     assert "Does not fit" in page.locator(".ebx-verdict").text_content()
 
 
+HEIGHTS = """() => [".ebx-frame", ".ebx-outcome"].map(
+  selector => document.querySelector(selector).getBoundingClientRect().height)"""
+
+
+def test_moves_do_not_push_the_text_below(show):
+    page = show()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    first, held = page.evaluate(HEIGHTS)
+    assert first == held > 0
+    set_controls(page, {"model": "large"})
+    highest, held = page.evaluate(HEIGHTS)
+    assert highest == held > first
+    set_controls(page, START)
+    frame, held = page.evaluate(HEIGHTS)
+    assert (frame, held) == (highest, first)
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.wait_for_function(f"() => {{ const [x, y] = ({HEIGHTS})(); return x === y; }}")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_function(f"() => ({HEIGHTS})().every(height => height === {first})")
+    set_controls(page, {"model": "large"})
+    page.get_by_role("button", name="Reset").click()
+    assert page.evaluate(HEIGHTS) == [first, first]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_extremes_neither_overflow_nor_break(show, theme, width):

@@ -192,6 +192,10 @@
     if (node.hasAttribute("hidden") !== isHidden) node.toggleAttribute("hidden", isHidden);
   }
 
+  function setClass(node, name, isSet) {
+    if (node.classList.contains(name) !== isSet) node.classList.toggle(name, isSet);
+  }
+
   // Boxes and rows are not a part's own: showing other parts then costs no new layout tree.
   const longest = ({ forms }) => Math.max(...forms.map(({ parts }) => parts.length));
   const upTo = (count, build) => Array.from({ length: count }, build);
@@ -348,7 +352,7 @@
       ...rows.map((row) => row.group),
       make("tfoot", {}, foot.node));
     function show({ form, bytes = [], total, units, message }) {
-      setHidden(table, message !== undefined);
+      setClass(table, "ebx-absent", message !== undefined);
       if (message !== undefined) return;
       setText(si, units.si[0]);
       if (units.iec) setText(iec, units.iec[0]);
@@ -388,7 +392,7 @@
       const isShort = part.text.length <= 80 && /[A-Za-z]/.test(part.text);
       if (isShort) setText(small, part.text);
       setHidden(detail, !isShort);
-      group.classList.toggle("ebx-detailed", isShort);
+      setClass(group, "ebx-detailed", isShort);
     }
     function show(part, count, units) {
       paint(box, uid, part.part);
@@ -445,12 +449,15 @@
     const grid = make("div", { class: "ebx-controls" },
       ...[...controls.values()].map((control) => control.node));
     const scroller = make("div", { class: "ebx-scroll" }, table.node);
+    const outcome = make("div", { class: "ebx-outcome" },
+      make("p", { class: "ebx-answer" }, headline, exact), ...bar.nodes, judged, largest,
+      scroller);
+    const frame = make("div", { class: "ebx-frame" }, outcome);
     const live = make("div",
       { class: "ebx-live", role: "group", "aria-labelledby": `${uid}-title` },
       make("div", { class: "ebx-head" },
         make("p", { class: "ebx-title", id: `${uid}-title` }, spec.title), reset),
-      grid, make("p", { class: "ebx-answer" }, headline, exact),
-      ...bar.nodes, judged, largest, scroller, spoken);
+      grid, frame, spoken);
     const drawn = new Map();
     let timer = 0, result;
 
@@ -474,6 +481,17 @@
       setHidden(largest, search === "");
       bar.show(result);
       table.show(result);
+      fit();
+    }
+
+    // The frame is as high as the highest outcome that it has held at this width. Then a
+    // move does not push the text below it up and down, nor has the page a new layout.
+    let room = { width: 0, height: 0 };
+    function fit() {
+      const { width, height } = outcome.getBoundingClientRect();
+      if (width === room.width && height <= room.height) return;
+      room = { width, height };
+      frame.style.height = `${height}px`;
     }
 
     // One sentence, once the reader has come to rest.
@@ -501,6 +519,7 @@
     }
 
     reset.addEventListener("click", () => {
+      room = { width: 0, height: 0 };
       take(Object.fromEntries(spec.controls.map(({ name, start }) => [name, start])));
       update();
       announce();
@@ -516,13 +535,16 @@
     update();
     root.append(live);
     root.classList.add("ebx-mounted");
+    fit();
     const watch = new ResizeObserver(() => {
+      fit();
       const scrolls = scroller.scrollWidth > scroller.clientWidth;
       if (scrolls) scroller.tabIndex = 0;
       else scroller.removeAttribute("tabindex");
     });
     watch.observe(scroller);
     watch.observe(table.node);
+    watch.observe(outcome);
     phone.addEventListener("change", () => table.show(result));
     explorers.set(root, explorer);
     return explorer;

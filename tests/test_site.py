@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import SITE
+from conftest import ROOT, SITE
 
 # lite/ is JupyterLite's, see test_lite.py; slides/ reveal.js's, see test_slides.py; a
 # page that was moved leads on
@@ -223,3 +223,18 @@ def test_the_menu_opens_on_a_phone(open_page):
     assert menu.is_visible()
     page.keyboard.press("Escape")
     menu.wait_for(state="hidden")
+
+
+RULES = """text => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(text);
+  return [...sheet.cssRules].map(rule => rule.cssText);
+}"""
+
+
+def test_the_explorers_style_is_shorter_and_the_same(open_page, site):
+    page = open_page(CHAPTERS[0])
+    source = (ROOT / "book" / "llm_memory" / "explorer.css").read_text(encoding="utf-8")
+    built = (site / "_static" / "explorer.css").read_text(encoding="utf-8")
+    assert len(built) < len(source)
+    assert page.evaluate(RULES, built) == page.evaluate(RULES, source) != []

@@ -188,14 +188,6 @@
     if (node.getAttribute(name) !== value) node.setAttribute(name, value);
   }
 
-  function setHidden(node, isHidden) {
-    if (node.hasAttribute("hidden") !== isHidden) node.toggleAttribute("hidden", isHidden);
-  }
-
-  function setClass(node, name, isSet) {
-    if (node.classList.contains(name) !== isSet) node.classList.toggle(name, isSet);
-  }
-
   // Boxes and rows are not a part's own: showing other parts then costs no new layout tree.
   const longest = ({ forms }) => Math.max(...forms.map(({ parts }) => parts.length));
   const upTo = (count, build) => Array.from({ length: count }, build);
@@ -316,16 +308,16 @@
     const mark = make("div", { class: "ebx-mark", "aria-hidden": "true" });
     function show({ form, bytes = [], total = 0n, budget, units }) {
       const axis = budget !== undefined && budget > total ? budget : total;
-      boxes.forEach((box, i) => setHidden(box, i >= bytes.length));
+      boxes.forEach((box, i) => box.toggleAttribute("hidden", i >= bytes.length));
       let from = 0n;
       bytes.forEach((count, i) => {
         paint(boxes[i], uid, form.parts[i].part);
         place(boxes[i], percent(from, axis), percent(from + count, axis));
         from += count;
       });
-      setHidden(over, budget === undefined || total <= budget);
-      setHidden(line, budget === undefined);
-      setHidden(mark, budget === undefined);
+      over.toggleAttribute("hidden", budget === undefined || total <= budget);
+      line.toggleAttribute("hidden", budget === undefined);
+      mark.toggleAttribute("hidden", budget === undefined);
       if (budget === undefined) return;
       const at = percent(budget, axis);
       setAttribute(over, "x", `${at}%`);
@@ -352,11 +344,11 @@
       ...rows.map((row) => row.group),
       make("tfoot", {}, foot.node));
     function show({ form, bytes = [], total, units, message }) {
-      setClass(table, "ebx-absent", message !== undefined);
+      table.classList.toggle("ebx-absent", message !== undefined);
       if (message !== undefined) return;
       setText(si, units.si[0]);
       if (units.iec) setText(iec, units.iec[0]);
-      rows.forEach((row, i) => setHidden(row.group, i >= bytes.length));
+      rows.forEach((row, i) => row.group.toggleAttribute("hidden", i >= bytes.length));
       bytes.forEach((count, i) => rows[i].show(form.parts[i], count, units));
       foot.show(total, units);
     }
@@ -391,8 +383,8 @@
       part.text ??= formula(part.tree);
       const isShort = part.text.length <= 80 && /[A-Za-z]/.test(part.text);
       if (isShort) setText(small, part.text);
-      setHidden(detail, !isShort);
-      setClass(group, "ebx-detailed", isShort);
+      detail.toggleAttribute("hidden", !isShort);
+      group.classList.toggle("ebx-detailed", isShort);
     }
     function show(part, count, units) {
       paint(box, uid, part.part);
@@ -475,10 +467,10 @@
       const [mood, words] = verdict(result, spec.ratio);
       setText(judged, words);
       setAttribute(judged, "data-mood", mood);
-      setHidden(judged, words === "");
+      judged.toggleAttribute("hidden", words === "");
       const search = largestText(result, spec.largest, spec.ratio);
       setText(largest, search);
-      setHidden(largest, search === "");
+      largest.toggleAttribute("hidden", search === "");
       bar.show(result);
       table.show(result);
       fit();

@@ -379,6 +379,16 @@ def test_over_the_budget_is_said_in_words_and_pattern(show):
     assert "Does not fit" in page.locator(".ebx-verdict").text_content()
 
 
+def test_digits_may_wrap_on_a_phone_also_when_it_is_turned(show):
+    page = show()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    set_controls(page, {"b": 4096})
+    assert page.locator(".ebx-table tfoot wbr").count() == 0
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.wait_for_selector(".ebx-table tfoot wbr", state="attached", timeout=5000)
+    compare(page, START | {"b": 4096})
+
+
 HEIGHTS = """() => [".ebx-frame", ".ebx-outcome"].map(
   selector => document.querySelector(selector).getBoundingClientRect().height)"""
 

@@ -78,7 +78,7 @@ def short_css(text: str) -> str:
     Not for one whose strings hold a brace, a semicolon or a colon with a space.
     """
     rules = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    return re.sub(r"\s*([{};])\s*", r"\1", rules).replace(": ", ":")
+    return re.sub(r"\s*([{};])\s*", r"\1", rules).replace(": ", ":").replace(";}", "}")
 
 
 def prepare_docstring(app, what, name, obj, options, lines):

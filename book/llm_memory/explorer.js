@@ -517,8 +517,10 @@
       announce();
       change({ ...state });
     });
+    const rewrap = () => table.show(result);
     const explorer = {
       spec,
+      close: () => phone.removeEventListener("change", rewrap),
       get: () => ({ ...state }),
       set: (values) => { if (take(values)) update(); },
       result: () => result,
@@ -537,7 +539,7 @@
     watch.observe(scroller);
     watch.observe(table.node);
     watch.observe(outcome);
-    phone.addEventListener("change", () => table.show(result));
+    phone.addEventListener("change", rewrap);
     explorers.set(root, explorer);
     return explorer;
   }
@@ -612,6 +614,7 @@
     el.append(root);
     return () => {
       model.off("change:state", follow);
+      explorer.close();
       explorers.delete(root);
     };
   }
